@@ -1,0 +1,90 @@
+"""One tree of errors: the client's fault, the upstream's, the operator's.
+
+Every error carries the HTTP status that a client sees and a message that may be shown to it: a
+message never holds a secret, a signature or a credential. The distinction that matters most is
+between *absent* and *not known*: only S3's 404 is an absence, and it is a value (None), not an
+error. Everything under `UpstreamError` means "S3 could not tell", and never removes anything.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ParparchikError(Exception):
+    """Root of the tree. `status` is the HTTP status, `str(error)` a message fit for a client."""
+
+    status: ClassVar[int] = 500
+
+
+class ConfigError(ParparchikError):
+    """The operator's settings cannot work; the message names the setting and the mend."""
+
+
+class ClientError(ParparchikError):
+    """The request is at fault; asking again unchanged will not help."""
+
+    status = 400
+
+
+class BadTarget(ClientError):
+    """The request target names no possible key (S3 key rules; RFC 3986 section 2.1)."""
+
+
+class Unauthorized(ClientError):
+    """The caller has shown no API key, or a wrong one (RFC 9110 section 15.5.2)."""
+
+    status = 401
+
+
+class UpstreamError(ParparchikError):
+    """S3, or what stands before it, gave no usable answer. Never an absence."""
+
+    status = 502
+
+
+class Unavailable(UpstreamError):
+    """S3 cannot be reached, does not answer in time, or says 5xx or slow down.
+
+    `retry_after_s` goes to the client (RFC 9110 section 10.2.3).
+    """
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    """A bounded queue of ours is full; S3 was not asked."""
+
+
+class NoCredentials(Unavailable):
+    """No source yields credentials at present, or the last good ones have expired."""
+
+
+class Denied(UpstreamError):
+    """S3 answered 403: the credentials, the policy or the clock is wrong, or, for callers that
+    may not list the bucket, the key does not exist (S3 API reference, HeadObject, Permissions)."""
+
+
+class WrongRegion(UpstreamError):
+    """The bucket lives in `region`, not where it was asked for (301, or 400 with a region)."""
+
+    def __init__(self, message: str, *, region: str) -> None:
+        super().__init__(message)
+        self.region = region
+
+
+class PreconditionFailed(UpstreamError):
+    """A conditional write lost: 412, or 409 ConditionalRequestConflict."""
+
+
+class NotSupported(UpstreamError):
+    """The S3 server does not implement what was asked of it (501, or its 400 NotImplemented)."""
+
+
+class NoBucket(UpstreamError):
+    """S3 says that the bucket itself does not exist (404 NoSuchBucket): a setting is wrong, so
+    nothing can be concluded about a key."""

@@ -1,0 +1,166 @@
+"""Values that cross rooms, and the Protocols that rooms meet at.
+
+Values are frozen and slotted. Times are whole seconds since 1970 UTC (`_s` with a wall-clock
+meaning is named `last_modified_s`, `expires_at_s`); durations are seconds; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Method = Literal["GET", "HEAD"]
+BucketType = Literal["public", "private"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket that routes answer for. The order of the configured buckets is their priority.
+
+    `manifest_key` is the object in this bucket that holds its part of the registry.
+    """
+
+    name: str
+    manifest_key: str = ".parparchik/files.json"
+    public: bool = False
+
+    @property
+    def type(self) -> BucketType:
+        return "public" if self.public else "private"
+
+    def reserves(self, key: str) -> bool:
+        """Whether `key` is the manifest or lies in its folder: never an entry, never a route.
+
+        A manifest at the bucket's top level has no folder of its own: then the manifest and the
+        copies kept beside it (`<manifest key>.*`) are reserved.
+        """
+        folder, slash, _ = self.manifest_key.rpartition("/")
+        if slash:
+            return key.startswith(folder + "/")
+        return key == self.manifest_key or key.startswith(self.manifest_key + ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that routes know: which bucket has it, and what S3 last said of it.
+
+    `size_bytes` and `last_modified_s` are 0 while S3 has not been asked (an entry of a manifest
+    that held only the key).
+    """
+
+    key: str
+    bucket: Bucket
+    size_bytes: int = 0
+    last_modified_s: int = 0
+
+    @property
+    def route(self) -> str:
+        return f"/{self.bucket.name}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What a HEAD or a listing says of an object. `etag` keeps its quotes ('' if S3 sent none)."""
+
+    size_bytes: int
+    last_modified_s: int
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    key: str
+    head: ObjectHead
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One answer of ListObjectsV2. `next_token` is opaque; None on the last page."""
+
+    objects: Sequence[ListedObject]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A whole small object: its bytes and what S3 says of it."""
+
+    data: bytes
+    head: ObjectHead
+
+
+class ObjectStore(Protocol):
+    """One bucket on one S3 endpoint. Every method that asks S3 raises `UpstreamError` when S3
+    gives no usable answer; only None says that an object does not exist."""
+
+    @property
+    def bucket(self) -> Bucket: ...
+
+    async def head(self, key: str) -> ObjectHead | None:
+        """Existence probe; None when S3 says 404 NoSuchKey (or 403, where the operator has
+        declared that denied means missing). Retried and bounded in time."""
+        ...
+
+    async def get(self, key: str) -> StoredObject | None:
+        """A whole object; None when absent. For manifests, not for bodies of users."""
+        ...
+
+    async def put(
+        self,
+        key: str,
+        pieces: Sequence[bytes],
+        *,
+        content_type: str,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> str:
+        """Store the object that the pieces make together; returns its ETag. Nothing of their
+        total size is ever copied at once. `if_match` is sent as it is given, quotes or not.
+
+        Raises PreconditionFailed when the condition does not hold and NotSupported when the
+        server knows no conditional writes.
+        """
+        ...
+
+    async def list_page(
+        self, *, token: str | None = None, start_after: str | None = None, prefix: str = ""
+    ) -> ListPage:
+        """Up to 1,000 objects in the order of their UTF-8 bytes."""
+        ...
+
+    def public_url(self, key: str) -> str:
+        """The plain URL that clients are sent to."""
+        ...
+
+    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
+        """A URL signed for `method` alone, for `expires_s` seconds from now. No I/O: raises
+        NoCredentials when no valid credentials are at hand."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a file route needs of a request, free of any framework.
+
+    `target` is the request target as it came over the wire (origin form, percent-encoded, with
+    its query). `api_key` is what the caller presented (Bearer or X-API-Key), '' if nothing.
+    """
+
+    method: Method
+    target: bytes
+    api_key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: ready bytes. `headers` are lower-case names in the order to be written,
+    without Date, Server, Content-Length and Connection: the plane that writes adds these.
+
+    `kind` is what metrics count the request under.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    kind: str = "other"
