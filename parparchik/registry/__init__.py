@@ -1,0 +1,24 @@
+"""Which file is in which bucket: read from manifests, held to what S3 says, written back.
+
+`Registry` is the table, `Resolver` answers requests from it and verifies, `ManifestWriter` keeps
+S3's copy, and `Service` is all of them at work. The rule above all: only an absence that S3 has
+stated removes anything. The room asks S3 through `model.ObjectStore` alone.
+"""
+
+from parparchik.registry.entries import Registry, RegistryStatistics
+from parparchik.registry.manifest import BadManifest
+from parparchik.registry.service import Relocation, Service, ServiceStatistics
+from parparchik.registry.verify import ABSENT, Resolution
+from parparchik.registry.writer import PersistFailed
+
+__all__ = [
+    "ABSENT",
+    "BadManifest",
+    "PersistFailed",
+    "Registry",
+    "RegistryStatistics",
+    "Relocation",
+    "Resolution",
+    "Service",
+    "ServiceStatistics",
+]

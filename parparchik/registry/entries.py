@@ -1,0 +1,224 @@
+"""The registry: which file is in which bucket.
+
+A million entries must fit (at most 250 bytes each) and nothing here may stall the event loop, so:
+
+* An entry is a key and one integer. The integer packs the size, the time of last modification
+  and the bucket's index; an `Entry` is made only when somebody asks for one.
+* Entries live in shards by the key's hash. Whoever walks the registry takes one shard at a time
+  and lets others run in between; a shard is small enough to be copied at once.
+* Per bucket, the registry keeps a digest of its content that every change updates in O(1): the
+  exclusive or of the entries' hashes. Equal digests mean equal content (up to a 64-bit
+  collision), so the manifest writer knows without encoding anything whether there is something
+  to write, and a change that was undone again costs no write.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from parparchik.model import Bucket, Entry
+from parparchik.registry.recency import MONTH_S, WEEK_S, Recency
+
+MAX_BUCKETS = 256
+
+_SHARDS = 1024
+_SHARD_MASK = _SHARDS - 1
+_BUCKET_MASK = 0xFF
+_TIME_SHIFT = 8
+_TIME_MASK = (1 << 34) - 1  # until the year 2514
+_SIZE_SHIFT = 42
+_BATCH = 1000
+
+
+def pack(index: int, size_bytes: int, last_modified_s: int) -> int:
+    """The value of an entry: bucket index, size and time in one integer of at most three digits
+    (of CPython's 30 bits) for sizes below 2**48. A time outside 1970..2514 becomes 1970."""
+    if not 0 <= last_modified_s <= _TIME_MASK:
+        last_modified_s = 0
+    return size_bytes << _SIZE_SHIFT | last_modified_s << _TIME_SHIFT | index
+
+
+def bucket_index(packed: int) -> int:
+    return packed & _BUCKET_MASK
+
+
+def size_and_time(packed: int) -> tuple[int, int]:
+    """(size in bytes, last modification in seconds since 1970)."""
+    return packed >> _SIZE_SHIFT, packed >> _TIME_SHIFT & _TIME_MASK
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStatistics:
+    """`files` has every bucket, empty ones too, in priority order."""
+
+    files: tuple[tuple[str, int], ...]
+    duplicates: int
+    week: int
+    month: int
+
+
+class Registry:
+    """Entries by key. A key is in one bucket: the one of highest priority known to have it.
+
+    No I/O and no clock; not thread-safe.
+    """
+
+    def __init__(self, buckets: Sequence[Bucket], now_s: float = 0.0) -> None:
+        if not 0 < len(buckets) <= MAX_BUCKETS:
+            raise ValueError(f"a registry has 1 to {MAX_BUCKETS} buckets, not {len(buckets)}")
+        self.buckets = tuple(buckets)
+        self.duplicates: set[str] = set()  # keys that more than one bucket has
+        self._shards: list[dict[str, int]] = [{} for _ in range(_SHARDS)]
+        self._counts = [0] * len(buckets)
+        self._digests = [0] * len(buckets)
+        # Keys that left a bucket since its manifest was last written: a merge must not bring
+        # them back from what another process wrote.
+        self._removed: list[set[str]] = [set() for _ in buckets]
+        self._recency = Recency(now_s)
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def packed(self, key: str) -> int | None:
+        return self._shards[hash(key) & _SHARD_MASK].get(key)
+
+    def get(self, key: str) -> Entry | None:
+        packed = self.packed(key)
+        return None if packed is None else self.entry(key, packed)
+
+    def entry(self, key: str, packed: int) -> Entry:
+        size_bytes, last_modified_s = size_and_time(packed)
+        return Entry(key, self.buckets[bucket_index(packed)], size_bytes, last_modified_s)
+
+    def put(self, key: str, packed: int) -> bool:
+        """Set an entry; whether that changed anything."""
+        shard = self._shards[hash(key) & _SHARD_MASK]
+        old = shard.get(key)
+        if old == packed:
+            return False
+        index = packed & _BUCKET_MASK
+        if old is not None:
+            self._account(key, old, -1)
+            if old & _BUCKET_MASK != index:
+                self._removed[old & _BUCKET_MASK].add(key)
+        shard[key] = packed
+        self._account(key, packed, 1)
+        self._removed[index].discard(key)
+        return True
+
+    def discard(self, key: str) -> bool:
+        """Remove an entry; whether it was there."""
+        old = self._shards[hash(key) & _SHARD_MASK].pop(key, None)
+        if old is None:
+            return False
+        self._account(key, old, -1)
+        self._removed[old & _BUCKET_MASK].add(key)
+        self.duplicates.discard(key)
+        return True
+
+    def load(self, index: int, rows: Iterable[tuple[str, int]]) -> None:
+        """Add what one bucket's manifest says, `rows` being (key, packed) of bucket `index`.
+
+        Where two buckets claim a key, the one of higher priority has it; an entry that the
+        bucket has already stays as it is. Several times as fast as `put` for new keys.
+        """
+        shards, floor = self._shards, self._recency.floor_s
+        count = digest = 0
+        for row in rows:
+            key, packed = row
+            shard = shards[hash(key) & _SHARD_MASK]
+            if key not in shard:
+                shard[key] = packed
+                count += 1
+                digest ^= hash(row)
+                last_modified_s = packed >> _TIME_SHIFT & _TIME_MASK
+                if last_modified_s >= floor:
+                    self._recency.add(last_modified_s, 1)
+            elif index < shard[key] & _BUCKET_MASK:
+                self.put(key, packed)
+        self._counts[index] += count
+        self._digests[index] ^= digest
+
+    def set_duplicate(self, key: str, duplicate: bool) -> None:
+        if duplicate:
+            self.duplicates.add(key)
+        else:
+            self.duplicates.discard(key)
+
+    def _account(self, key: str, packed: int, change: int) -> None:
+        index = packed & _BUCKET_MASK
+        self._counts[index] += change
+        self._digests[index] ^= hash((key, packed))
+        self._recency.add(packed >> _TIME_SHIFT & _TIME_MASK, change)
+
+    def count_in(self, index: int) -> int:
+        return self._counts[index]
+
+    def digest(self, index: int) -> int:
+        """What the entries of one bucket amount to; comparable within this process only."""
+        return self._digests[index]
+
+    def take_removed(self, index: int) -> set[str]:
+        """The keys that left a bucket since the last call; the caller gives them back with
+        `restore_removed` if what it wanted them for failed."""
+        taken, self._removed[index] = self._removed[index], set()
+        return taken
+
+    def restore_removed(self, index: int, keys: set[str]) -> None:
+        self._removed[index] |= {key for key in keys if not self._is_in(key, index)}
+
+    def was_removed(self, key: str, index: int) -> bool:
+        return key in self._removed[index]
+
+    def _is_in(self, key: str, index: int) -> bool:
+        packed = self.packed(key)
+        return packed is not None and packed & _BUCKET_MASK == index
+
+    def slices(self) -> Iterator[list[tuple[str, int]]]:
+        """Every (key, packed), a shard at a time and in no order. Between two slices the caller
+        may let others run: a later slice shows what they changed."""
+        for shard in self._shards:
+            if shard:
+                yield list(shard.items())
+
+    def sorted_slices(self) -> Iterator[list[tuple[str, int]]]:
+        """Every (key, packed) in the order of the keys' UTF-8 bytes, at most 1,000 at a time.
+
+        The keys are those at the time of the call, less what was removed since. Slices may be
+        empty: they only mark where the caller may let others run.
+        """
+        # Code points compare as their UTF-8 bytes do, so Python's order of strings is S3's.
+        ordered: list[list[str]] = []
+        for number, shard in enumerate(self._shards):
+            if shard:
+                ordered.append(sorted(shard))
+            if number % 16 == 15:
+                yield []
+        batch: list[tuple[str, int]] = []
+        for key in heapq.merge(*ordered):
+            packed = self.packed(key)
+            if packed is not None:
+                batch.append((key, packed))
+                if len(batch) == _BATCH:
+                    yield batch
+                    batch = []
+        yield batch
+
+    def sorted_batches(self) -> Iterator[list[Entry]]:
+        """`sorted_slices`, as entries."""
+        for batch in self.sorted_slices():
+            yield [self.entry(key, packed) for key, packed in batch]
+
+    def statistics(self, now_s: float) -> RegistryStatistics:
+        self._recency.forget_before(now_s)
+        return RegistryStatistics(
+            files=tuple(
+                (bucket.name, count)
+                for bucket, count in zip(self.buckets, self._counts, strict=True)
+            ),
+            duplicates=len(self.duplicates),
+            week=self._recency.count_since(now_s, WEEK_S),
+            month=self._recency.count_since(now_s, MONTH_S),
+        )

@@ -1,0 +1,100 @@
+"""Asking S3 where a key is: HEADs, bounded in number, with the answer kept apart from the failure.
+
+This is the one place where the registry's HEADs are sent from; whatever it learns about the
+reachability of a bucket it tells that bucket's `Health`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from parparchik.errors import Unavailable, UpstreamError
+from parparchik.model import ObjectHead, ObjectStore
+from parparchik.registry.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the buckets said of one key: `heads` has those that hold it, by bucket index in
+    priority order; `errors` those that could not tell."""
+
+    heads: tuple[tuple[int, ObjectHead], ...]
+    errors: tuple[UpstreamError, ...]
+
+    def raise_if_unknown(self) -> None:
+        """Raise, unless some bucket has the key or every bucket has said that it has not.
+
+        An outage is raised before a refusal: it may be over at the next attempt.
+        """
+        if self.errors and not self.heads:
+            raise next((e for e in self.errors if isinstance(e, Unavailable)), self.errors[0])
+
+
+class Prober:
+    """HEADs on all buckets under one limit of HEADs in flight."""
+
+    def __init__(self, stores: Sequence[ObjectStore], max_in_flight: int) -> None:
+        self.stores = tuple(stores)
+        self.health = tuple(Health() for _ in stores)
+        self._slots = trio.Semaphore(max_in_flight, max_value=max_in_flight)
+
+    @property
+    def slots(self) -> trio.Semaphore:
+        """Held by whoever calls `head` or `everywhere`."""
+        return self._slots
+
+    async def head(self, index: int, key: str) -> ObjectHead | None:
+        """HEAD `key` in one bucket; None when it is not there. Raises UpstreamError, at once
+        while the bucket's circuit is open."""
+        health = self.health[index]
+        now_s = trio.current_time()
+        if not health.admits(now_s):
+            raise Unavailable(
+                f"S3 does not answer for bucket {self.stores[index].bucket.name!r}",
+                retry_after_s=health.retry_after_s(now_s),
+            )
+        try:
+            head = await self.stores[index].head(key)
+        except Unavailable as error:
+            health.failed(trio.current_time(), str(error))
+            raise
+        except UpstreamError as error:
+            health.refused(str(error))
+            raise
+        health.succeeded()
+        return head
+
+    async def everywhere(self, key: str, *, but: int = -1) -> Presence:
+        """HEAD `key` in every bucket at once, except bucket `but` and those where the key is
+        reserved for the manifest."""
+        found: dict[int, ObjectHead] = {}
+        errors: dict[int, UpstreamError] = {}
+
+        async def ask(index: int) -> None:
+            try:
+                head = await self.head(index, key)
+            except UpstreamError as error:
+                errors[index] = error
+            else:
+                if head is not None:
+                    found[index] = head
+
+        asked = [
+            index
+            for index, store in enumerate(self.stores)
+            if index != but and not store.bucket.reserves(key)
+        ]
+        if len(asked) == 1:
+            await ask(asked[0])
+        else:
+            async with trio.open_nursery() as nursery:
+                for index in asked:
+                    nursery.start_soon(partial(ask, index))
+        return Presence(
+            heads=tuple(sorted(found.items())),
+            errors=tuple(errors[index] for index in sorted(errors)),
+        )

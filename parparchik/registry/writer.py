@@ -1,0 +1,205 @@
+"""Writing manifests: seldom, whole, and never to make one worse.
+
+Nobody tells the writer that something changed: it compares the registry's digest of a bucket with
+the digest of what was last written, once a window. So many changes are one write, a change that
+was undone is none, and nothing can be forgotten. A manifest of ours that another process replaced
+meanwhile is read again and merged: what it has and we have not is added, except what we removed
+ourselves.
+
+A bucket is written only after its manifest was read or was found to be missing (`adopt`): before
+that we know too little to replace anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import structlog
+import trio
+
+from parparchik.errors import PreconditionFailed, UpstreamError
+from parparchik.model import ObjectStore
+from parparchik.registry.condition import ConditionalWriter
+from parparchik.registry.entries import Registry
+from parparchik.registry.manifest import BadManifest, Encoder, decode, validate
+from parparchik.rfc import format_iso8601
+
+MERGE_ATTEMPTS = 5
+LONGEST_PAUSE_S = 60.0
+# A large manifest costs seconds of processor time: left alone, its writer may take this share.
+_BUSY_SHARE = 0.2
+
+OUTCOMES = ("written", "merged", "failed")
+
+_log = structlog.get_logger(__name__)
+
+
+class PersistFailed(Exception):
+    """The registry has the change, the manifests in S3 do not yet; the writer goes on trying."""
+
+
+class ManifestFile:
+    """One bucket's manifest and what is known of the object that holds it."""
+
+    def __init__(self, registry: Registry, index: int, store: ObjectStore) -> None:
+        self.registry = registry
+        self.index = index
+        self.store = store
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        self.last_error = ""
+        self._adopted = False
+        self._etag: str | None = None
+        self._written_digest: int | None = None
+        self._may_be_empty = True
+        self._lock = trio.Lock()
+        self._writer = ConditionalWriter(store, store.bucket.manifest_key)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether S3 lacks something that the registry has, and may be given it."""
+        if not self._adopted or self.registry.digest(self.index) == self._written_digest:
+            return False
+        return self._may_be_empty or self.registry.count_in(self.index) > 0
+
+    async def read(self) -> Iterator[list[tuple[str, int]]] | None:
+        """The manifest's (key, packed), in pieces, all of it sound; None when there is none. What
+        was read is what the next write replaces.
+
+        Raises UpstreamError, and BadManifest after having kept a copy of the bytes aside.
+        """
+        found = await self.store.get(self.store.bucket.manifest_key)
+        self._etag = None if found is None else found.head.etag
+        if found is None:
+            return None
+        try:
+            for _ in validate(found.data):
+                await trio.lowlevel.checkpoint()
+        except BadManifest:
+            await self._keep_aside(found.data, found.head.last_modified_s)
+            # Only what a listing found may replace it, and an empty registry proves nothing.
+            self._may_be_empty = False
+            raise
+        return decode(found.data, self.store.bucket, self.index)
+
+    async def _keep_aside(self, data: bytes, last_modified_s: int) -> None:
+        stamp = format_iso8601(last_modified_s).replace(":", "").replace("-", "")
+        key = f"{self.store.bucket.manifest_key}.unreadable-{stamp}"
+        if await self.store.head(key) is None:
+            await self.store.put(key, [data], content_type="application/octet-stream")
+        _log.error("manifest unreadable", bucket=self.store.bucket.name, kept_aside_as=key)
+
+    def adopt(self, written_digest: int | None) -> None:
+        """From now on the manifest may be written. `written_digest` is that of the entries that
+        it holds; None when it has to be written whatever the registry holds."""
+        self._written_digest = written_digest
+        self._adopted = True
+
+    async def write(self) -> bool:
+        """Bring S3 up to the registry, now; whether there was anything to write.
+
+        Raises UpstreamError (or BadManifest: somebody replaced the manifest by garbage).
+        """
+        async with self._lock:
+            if not self.dirty:
+                return False
+            removed = self.registry.take_removed(self.index)
+            try:
+                await self._write(removed)
+            except BaseException as error:
+                self.registry.restore_removed(self.index, removed)
+                if isinstance(error, UpstreamError | BadManifest):
+                    self.outcomes["failed"] += 1
+                    self.last_error = str(error)
+                raise
+            self.last_error = ""
+            return True
+
+    async def _write(self, removed: set[str]) -> None:
+        for _ in range(MERGE_ATTEMPTS):
+            encoder = Encoder(self.store.bucket, self.index)
+            body = []
+            for piece in encoder.encode(self.registry.slices()):
+                body.append(piece)
+                await trio.lowlevel.checkpoint()
+            try:
+                self._etag = await self._writer.replace(body, self._etag)
+            except PreconditionFailed:
+                await self._merge(removed)
+                continue
+            self._written_digest = encoder.digest
+            self._may_be_empty = True
+            self.outcomes["written"] += 1
+            return
+        raise PreconditionFailed(
+            f"the manifest of bucket {self.store.bucket.name!r} changes faster than it can be "
+            f"merged ({MERGE_ATTEMPTS} attempts)"
+        )
+
+    async def _merge(self, removed: set[str]) -> None:
+        for rows in await self.read() or ():
+            self.registry.load(
+                self.index,
+                [
+                    row
+                    for row in rows
+                    if row[0] not in removed and not self.registry.was_removed(row[0], self.index)
+                ],
+            )
+            await trio.lowlevel.checkpoint()
+        self.outcomes["merged"] += 1
+        _log.info("manifest merged", bucket=self.store.bucket.name)
+
+
+class ManifestWriter:
+    """All manifests, and the loop that keeps them up to date."""
+
+    def __init__(self, registry: Registry, stores: Sequence[ObjectStore], window_s: float) -> None:
+        self.files = tuple(ManifestFile(registry, i, store) for i, store in enumerate(stores))
+        self._window_s = window_s
+
+    async def flush(self) -> None:
+        """Write what is dirty, now, all buckets in parallel. Raises PersistFailed."""
+        failed: list[str] = []
+
+        async def write(file: ManifestFile) -> None:
+            try:
+                await file.write()
+            except (UpstreamError, BadManifest) as error:
+                failed.append(f"{file.store.bucket.name}: {error}")
+
+        dirty = [file for file in self.files if file.dirty]
+        if not dirty:
+            return
+        async with trio.open_nursery() as nursery:
+            for file in dirty:
+                nursery.start_soon(write, file)
+        if failed:
+            raise PersistFailed("; ".join(failed))
+
+    async def run(self) -> None:
+        """Write each manifest at most once a window, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for file in self.files:
+                nursery.start_soon(self._keep, file)
+
+    async def _keep(self, file: ManifestFile) -> None:
+        failures = 0
+        pause_s = self._window_s
+        while True:
+            await trio.sleep(pause_s)
+            begun = trio.current_time()
+            try:
+                await file.write()
+            except (UpstreamError, BadManifest) as error:
+                failures += 1
+                pause_s = min(self._window_s * (1 << min(failures, 10)), LONGEST_PAUSE_S)
+                _log.warning(
+                    "manifest not written",
+                    bucket=file.store.bucket.name,
+                    reason=str(error),
+                    retry_in_s=pause_s,
+                )
+            else:
+                failures = 0
+                took_s = trio.current_time() - begun
+                pause_s = max(self._window_s, took_s * (1 / _BUSY_SHARE - 1))

@@ -1,0 +1,59 @@
+"""The answers of file routes, as bytes. Pure.
+
+What stands in a header is decided here, once, for every plane that writes answers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from parparchik.errors import ParparchikError, Unavailable
+from parparchik.model import Answer
+from parparchik.routes.authorize import CHALLENGE
+
+_JSON = (b"content-type", b"application/json")
+# A 404 is true for the moment, a 401 or a 5xx for this caller and this moment.
+_NO_STORE = (b"cache-control", b"no-store")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _NotFound(msgspec.Struct):
+    error: str
+    route: str
+
+
+class _Problem(msgspec.Struct):
+    error: str
+
+
+def redirect(location: str, *, kind: str, private: bool, verified: bool | None) -> Answer:
+    """302 (RFC 9110 section 15.4.3) to `location`.
+
+    A redirect is only ever true now, and a presigned one is a secret besides: caches may not keep
+    it. `verified` None leaves X-Parparchik-Verified out.
+    """
+    headers = [
+        (b"location", location.encode("ascii")),
+        (b"cache-control", b"private, no-store" if private else b"no-cache"),
+    ]
+    if verified is not None:
+        headers.append((b"x-parparchik-verified", b"fresh" if verified else b"stale"))
+    return Answer(302, tuple(headers), kind=kind)
+
+
+def not_found(route: str, *, kind: str) -> Answer:
+    return Answer(404, (_JSON, _NO_STORE), _encode(_NotFound("file not found", route)), kind)
+
+
+def unauthorized(*, kind: str) -> Answer:
+    body = _encode(_Problem("an API key is needed: Authorization: Bearer, or X-API-Key"))
+    return Answer(401, (_JSON, _NO_STORE, (b"www-authenticate", CHALLENGE)), body, kind)
+
+
+def failure(error: ParparchikError, *, kind: str) -> Answer:
+    """What an error of ours looks like to a client."""
+    headers = [_JSON, _NO_STORE]
+    if isinstance(error, Unavailable):
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    return Answer(error.status, tuple(headers), _encode(_Problem(str(error))), kind)

@@ -1,0 +1,150 @@
+"""One question: what is the answer to this request? Asked here by every plane.
+
+`respond_nowait` answers from memory or says that it cannot; `respond` waits for S3. No framework
+and no socket is known here, and S3 only as whoever signs a URL.
+
+A redirect that was prepared is kept with the entry it was made from. It answers again as long as
+the registry still gives that very entry, and, for a presigned URL, until a twentieth of the URL's
+life has passed: so every client gets at least nineteen twentieths of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from parparchik.config.model import AuthConfig, RoutesConfig
+from parparchik.errors import ParparchikError
+from parparchik.model import Answer, Entry, Method, ObjectStore, Request
+from parparchik.registry import Resolution
+from parparchik.routes import answers
+from parparchik.routes.authorize import Authenticator
+from parparchik.routes.target import Namespaces, Target, path_of
+
+_REUSE_SHARE = 20
+
+
+class Lookup(Protocol):
+    """Where a key is; `registry.Service` is one."""
+
+    def resolve_nowait(self, key: str) -> Resolution | None: ...
+
+    async def resolve(self, key: str) -> Resolution: ...
+
+
+class _Prepared:
+    """The redirect of one method and path, ready to be sent again."""
+
+    __slots__ = ("by_freshness", "entry", "reuse_until_s", "target")
+
+    def __init__(self, target: Target, entry: Entry, reuse_until_s: float) -> None:
+        self.target = target
+        self.entry = entry
+        self.reuse_until_s = reuse_until_s
+        self.by_freshness: dict[bool | None, Answer] = {}
+
+
+class Responder:
+    """Answers GET and HEAD of file routes. Never raises a ParparchikError: it is the answer."""
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        stores: Sequence[ObjectStore],
+        config: RoutesConfig,
+        auth: AuthConfig,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._resolve_nowait = lookup.resolve_nowait
+        self._resolve = lookup.resolve
+        self._stores = {store.bucket.name: store for store in stores}
+        self._namespaces = Namespaces([store.bucket for store in stores])
+        self._config = config
+        self._authenticator = Authenticator(auth)
+        self._now = now
+        self._prepared: dict[Method, OrderedDict[bytes, _Prepared]] = {
+            "GET": OrderedDict(),
+            "HEAD": OrderedDict(),
+        }
+
+    def respond_nowait(self, request: Request) -> Answer | None:
+        """The answer, if it needs no waiting; None means `respond`."""
+        path = path_of(request.target)
+        prepared = self._prepared[request.method].get(path)
+        try:
+            target = self._namespaces.parse(path) if prepared is None else prepared.target
+        except ParparchikError as error:
+            return answers.failure(error, kind="invalid")
+        if not target.key or target.namespace is None:
+            return answers.not_found(target.route, kind=_kind(target))
+        resolution = self._resolve_nowait(target.key)
+        return None if resolution is None else self._answer(request, path, target, resolution)
+
+    async def respond(self, request: Request) -> Answer:
+        """The answer, S3 asked where that must be."""
+        answer = self.respond_nowait(request)
+        if answer is not None:
+            return answer
+        path = path_of(request.target)
+        target = self._namespaces.parse(path)
+        try:
+            resolution = await self._resolve(target.key)
+        except ParparchikError as error:
+            return answers.failure(error, kind=_kind(target))
+        return self._answer(request, path, target, resolution)
+
+    def _answer(
+        self, request: Request, path: bytes, target: Target, resolution: Resolution
+    ) -> Answer:
+        entry, namespace = resolution.entry, target.namespace
+        # Permission follows the object; where there is none, the URL, so that who may not see
+        # private files does not learn either which of them exist.
+        public = entry.bucket.public if entry else namespace is None or namespace.public
+        if not public and not self._authenticator.allows(request.api_key):
+            return answers.unauthorized(kind=_kind(target))
+        if (
+            entry is None
+            or namespace is None
+            or (self._config.strict and not namespace.is_route_of(entry))
+        ):
+            return answers.not_found(target.route, kind=_kind(target))
+        cache = self._prepared[request.method]
+        prepared = cache.get(path)
+        if prepared is None or (prepared.entry is not entry and prepared.entry != entry):
+            prepared = cache[path] = _Prepared(target, entry, 0.0)
+        cache.move_to_end(path)
+        if len(cache) > self._config.prepared_max:
+            cache.popitem(last=False)
+        if not public and self._now() >= prepared.reuse_until_s:
+            prepared.by_freshness.clear()
+            prepared.reuse_until_s = self._now() + self._config.presign_expires_s / _REUSE_SHARE
+        answer = prepared.by_freshness.get(resolution.fresh)
+        if answer is None:
+            try:
+                answer = self._redirect(request.method, prepared, resolution.fresh)
+            except ParparchikError as error:
+                return answers.failure(error, kind=_kind(target))
+            prepared.by_freshness[resolution.fresh] = answer
+        return answer
+
+    def _redirect(self, method: Method, prepared: _Prepared, fresh: bool | None) -> Answer:
+        entry = prepared.entry
+        store = self._stores[entry.bucket.name]
+        if entry.bucket.public:
+            location = store.public_url(entry.key)
+        else:
+            # Signed for the method asked: S3 refuses a HEAD on a URL that was signed for GET.
+            location = store.presign(method, entry.key, expires_s=self._config.presign_expires_s)
+        return answers.redirect(
+            location,
+            kind=_kind(prepared.target),
+            private=not entry.bucket.public,
+            verified=fresh if self._config.verified_header else None,
+        )
+
+
+def _kind(target: Target) -> str:
+    return "unknown" if target.namespace is None else target.namespace.kind
