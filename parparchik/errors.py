@@ -1,9 +1,9 @@
 """One tree of errors: the client's fault, the upstream's, the operator's.
 
-Every error carries the HTTP status that a client sees and a message that may be shown to it: a
-message never holds a secret, a signature or a credential. The distinction that matters most is
-between *absent* and *not known*: only S3's 404 is an absence, and it is a value (None), not an
-error. Everything under `UpstreamError` means "S3 could not tell", and never removes anything.
+Every error carries the HTTP status that a client sees, and a message; no message ever holds a
+secret, a signature or a credential. The distinction that matters most is between *absent* and *not
+known*: only S3's 404 is an absence, and it is a value (None), not an error. Everything under
+`UpstreamError` means "S3 could not tell", and never removes anything.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from typing import ClassVar
 
 
 class ParparchikError(Exception):
-    """Root of the tree. `status` is the HTTP status, `str(error)` a message fit for a client."""
+    """Root of the tree. `status` is the HTTP status, `str(error)` a message fit for the log."""
 
     status: ClassVar[int] = 500
+
+    @property
+    def client_message(self) -> str:
+        """What a client may read of it: the message, unless that tells of this host."""
+        return str(self)
 
 
 class ConfigError(ParparchikError):
@@ -61,7 +66,14 @@ class Overloaded(Unavailable):
 
 
 class NoCredentials(Unavailable):
-    """No source yields credentials at present, or the last good ones have expired."""
+    """No source yields credentials at present, or the last good ones have expired.
+
+    The message says which sources were asked, by file, role and address; that is for operators.
+    """
+
+    @property
+    def client_message(self) -> str:
+        return "no valid S3 credentials at present"
 
 
 class Denied(UpstreamError):

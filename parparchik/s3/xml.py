@@ -1,9 +1,9 @@
 """S3's XML answers as values: list pages, error bodies, STS credentials.
 
 Straight on expat, which reads a page of 1,000 keys in a few milliseconds. An S3 answer has no
-document type: a DOCTYPE is refused where it begins, and with it every entity declaration, so that
-nothing can be expanded or fetched. Whatever is not the document that was asked for is an
-UpstreamError, never an empty page: a listing cut short must not look like a bucket without files.
+document type: a DOCTYPE is refused, and with it every entity declaration, so that nothing can be
+expanded or fetched. Whatever is not the document that was asked for is an UpstreamError, never an
+empty page: a listing cut short must not look like a bucket without files.
 """
 
 from __future__ import annotations

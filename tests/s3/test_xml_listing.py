@@ -76,9 +76,11 @@ def _page(
     return data
 
 
-def _feed_byte_by_byte(parser: ListPageParser, data: bytes) -> None:
+def _parse_byte_by_byte(data: bytes) -> ListPage:
+    parser = ListPageParser()
     for byte in data:
         parser.feed(bytes([byte]))
+    return parser.close()
 
 
 def _add(parent: ET.Element, fields: dict[str, str]) -> None:
@@ -121,9 +123,7 @@ _PAGE = _page([("a b", ObjectHead(1, 2, '"e"')), ("ž", ObjectHead(3, 4, '"f"'))
 
 
 def test_a_page_that_arrives_byte_by_byte() -> None:
-    parser = ListPageParser()
-    _feed_byte_by_byte(parser, _PAGE)
-    page = parser.close()
+    page = _parse_byte_by_byte(_PAGE)
     assert [found.key for found in page.objects] == ["a b", "ž"]
     assert page == parse_list_page(_PAGE)
 
@@ -173,12 +173,12 @@ def test_what_is_no_page(wrong: bytes, complaint: str) -> None:
         b'<!DOCTYPE ListBucketResult [<!ENTITY % p SYSTEM "http://127.0.0.1:1/"> %p;]>',
     ],
 )
-def test_a_document_type_is_refused_where_it_begins(declaration: bytes) -> None:
+def test_a_document_type_is_refused(declaration: bytes) -> None:
     head, _, rest = _PAGE.partition(b"?>")
     with pytest.raises(UpstreamError, match="refused"):
         parse_list_page(head + b"?>" + declaration + rest)
     with pytest.raises(UpstreamError, match="refused"):
-        _feed_byte_by_byte(ListPageParser(), head + b"?>" + declaration)
+        _parse_byte_by_byte(head + b"?>" + declaration)
 
 
 def test_an_entity_that_nobody_declared() -> None:

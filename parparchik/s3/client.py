@@ -1,0 +1,83 @@
+"""The S3 client: what all buckets share, and the buckets opened on it.
+
+Connections and the retry budget belong to an endpoint, whichever bucket asks: an endpoint that is
+down is down for all of its buckets, and it is not asked more often for being known under several
+names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+import trio
+
+from parparchik.config import BucketConfig, S3Config
+from parparchik.s3.addressing import Origin, internal_address
+from parparchik.s3.bucket import S3Bucket
+from parparchik.s3.retry import Retrier, RetryBudget
+from parparchik.s3.sigv4 import Credentials
+from parparchik.s3.statistics import S3Statistics
+from parparchik.s3.transport import Transport, tls_context
+
+
+class S3Client:
+    """Opens buckets. Raises ConfigError for a CA bundle that cannot be used."""
+
+    def __init__(self, config: S3Config, *, now: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._now = now
+        self._transport = Transport(
+            tls_context(config.ca_bundle),
+            max_connections=config.max_connections,
+            idle_timeout_s=config.idle_timeout_s,
+        )
+        self._http = httpx.AsyncClient(
+            transport=self._transport,
+            trust_env=False,
+            follow_redirects=False,
+            # A load balancer's cookies would tie us to one of its servers.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
+        self._retriers: dict[Origin, Retrier] = {}
+        self._buckets: list[S3Bucket] = []
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """What the buckets are asked with, for credential sources to use as well."""
+        return self._http
+
+    def bucket(self, config: BucketConfig, credentials: Callable[[], Credentials]) -> S3Bucket:
+        """A bucket, from now on part of `statistics`. Raises ConfigError where it cannot be
+        addressed. See `S3Bucket` for what `credentials` has to be."""
+        origin = internal_address(config.bucket.name, config.endpoint).origin
+        retrier = self._retriers.get(origin)
+        if retrier is None:
+            retrier = self._retriers[origin] = Retrier(self._config.retries, RetryBudget())
+        bucket = S3Bucket(
+            config,
+            self._config,
+            credentials=credentials,
+            client=self._http,
+            transport=self._transport,
+            retrier=retrier,
+            now=self._now,
+        )
+        self._buckets.append(bucket)
+        return bucket
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Closes connections that have been idle for too long, until cancelled; then all."""
+        await self._transport.run(task_status=task_status)
+
+    def close(self) -> None:
+        """For who does not `run` it."""
+        self._transport.close()
+
+    def statistics(self) -> S3Statistics:
+        return S3Statistics(
+            operations=tuple(each for bucket in self._buckets for each in bucket.statistics()),
+            pools=self._transport.statistics(),
+        )

@@ -1,0 +1,111 @@
+"""One connection to a server: bytes out, bytes in.
+
+A plain connection is a non-blocking socket of the standard library, and a task waits for it only
+when the kernel says that it would block: this is what makes an existence probe cheap. Above
+`connect` nobody knows whether there is TLS on top, and the errors of the operating system and of
+OpenSSL have become httpx's.
+
+Time-outs are the callers' cancel scopes. A connection whose send or receive was cancelled or
+failed is in an unknown state: whoever holds it closes it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from abc import ABC, abstractmethod
+
+import httpx
+import trio
+
+RECEIVE_BYTES = 64 * 1024
+
+
+class Connection(ABC):
+    """`exchanges` counts the responses that were read to their end; above 0, a failure may mean
+    no more than that the server closed a connection that it had kept for long enough. The pool
+    keeps `idle_since_s` (monotonic)."""
+
+    __slots__ = ("exchanges", "idle_since_s")
+
+    def __init__(self) -> None:
+        self.exchanges = 0
+        self.idle_since_s = 0.0
+
+    @abstractmethod
+    async def send(self, data: bytes | memoryview) -> None:
+        """All of `data`; a checkpoint only where it has to wait. Raises httpx.WriteError."""
+
+    @abstractmethod
+    async def receive(self) -> bytes:
+        """What has arrived, b'' at the end; always a checkpoint. Raises httpx.ReadError."""
+
+    @abstractmethod
+    def is_stale(self) -> bool:
+        """Whether something arrived while nothing was asked: the end of the connection, or bytes
+        that would be taken for the answer to the next request. Either way it is of no use."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """At once and without a goodbye; again is harmless."""
+
+
+class PlainConnection(Connection):
+    __slots__ = ("_socket",)
+
+    def __init__(self, connected: socket.socket) -> None:
+        """Takes over a connected socket."""
+        super().__init__()
+        connected.setblocking(False)
+        self._socket = connected
+
+    async def send(self, data: bytes | memoryview) -> None:
+        while True:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._socket)
+                continue
+            except OSError as error:
+                raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+
+    async def receive(self) -> bytes:
+        # Waiting first: an answer is hardly ever there already, and a fast body must not keep
+        # this task from yielding to the others.
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise httpx.ReadError(f"receiving failed: {reason_of(error)}") from error
+
+    def is_stale(self) -> bool:
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def reason_of(error: BaseException) -> str:
+    """What happened, out of the layers that Trio and OpenSSL wrap it in."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        return ", ".join(dict.fromkeys(reason_of(each) for each in cause.exceptions))
+    if cause is not None:
+        return reason_of(cause)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,155 @@
+"""One request and the head of its response, over one connection of a pool.
+
+Two things make this more than sending and receiving. A kept connection may turn out to have been
+closed by the server: then the request goes out once more, on a new one. And a server may answer
+before it has read the whole request, to refuse an upload, say: so one task sends the body while
+another reads, and when the answer is there first, sending ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+import trio
+
+from parparchik.s3.connection import Connection
+from parparchik.s3.pool import Pool
+from parparchik.s3.request import RequestBody, send_within, serialise_head
+from parparchik.s3.response import ResponseParser
+
+# Takes a connection and a parser for the answer; returns when the answer's head is complete.
+Talk = Callable[[Connection, ResponseParser], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `read_s` bounds the silence before and within a response, `write_s` one write."""
+
+    connect_s: float = math.inf
+    read_s: float = math.inf
+    write_s: float = math.inf
+    pool_s: float = math.inf
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> Timeouts:
+        given = request.extensions.get("timeout", {})
+        return cls(
+            **{f"{name}_s": seconds for name, seconds in given.items() if seconds is not None}
+        )
+
+
+async def converse(
+    pool: Pool, talk: Talk, *, to_head: bool, may_repeat: Callable[[], bool], timeouts: Timeouts
+) -> tuple[Connection, ResponseParser]:
+    """`talk` over a connection of the pool, which the caller then releases or discards.
+
+    When an idle connection turns out closed before any byte of an answer, the server has most
+    likely never read the request: `talk` gets one new connection, if `may_repeat()`. Whatever
+    else `talk` raises, a cancellation included, closes the connection.
+    """
+    fresh = False
+    while True:
+        connection = await pool.acquire(
+            connect_timeout_s=timeouts.connect_s, pool_timeout_s=timeouts.pool_s, fresh=fresh
+        )
+        parser = ResponseParser(to_head=to_head)
+        try:
+            await talk(connection, parser)
+        except BaseException as error:
+            pool.discard(connection)
+            closed = not parser.started and isinstance(
+                error, (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+            )
+            if fresh or not closed or not connection.exchanges or not may_repeat():
+                raise
+            fresh = True
+        else:
+            return connection, parser
+
+
+async def receive_head(connection: Connection, parser: ResponseParser) -> None:
+    """Raises httpx.ReadError and httpx.RemoteProtocolError."""
+    while not parser.head_complete:
+        await _receive(connection, parser)
+
+
+async def receive_within(connection: Connection, parser: ResponseParser, timeout_s: float) -> None:
+    """Feed the parser with what arrives next; raises httpx.ReadTimeout, too."""
+    with trio.move_on_after(timeout_s):
+        await _receive(connection, parser)
+        return
+    raise httpx.ReadTimeout(f"nothing received for {timeout_s:g} s")
+
+
+async def _receive(connection: Connection, parser: ResponseParser) -> None:
+    data = await connection.receive()
+    if data:
+        parser.feed(data)
+    else:
+        parser.feed_eof()
+
+
+class Exchange:
+    """The `talk` of an httpx request."""
+
+    __slots__ = ("_body", "_head", "_timeouts")
+
+    def __init__(self, request: httpx.Request, timeouts: Timeouts) -> None:
+        self._head = serialise_head(request)
+        self._body = RequestBody(request)
+        self._timeouts = timeouts
+
+    @property
+    def repeatable(self) -> bool:
+        return self._body.repeatable
+
+    async def talk(self, connection: Connection, parser: ResponseParser) -> None:
+        """Raises httpx.TransportError, and what the body's own iteration raises."""
+        await send_within(connection, self._head, self._timeouts.write_s)
+        if self._body.empty:
+            reading = trio.move_on_after(self._timeouts.read_s)
+            with reading:
+                await receive_head(connection, parser)
+        else:
+            reading = await self._talk_with_body(connection, parser)
+        if reading.cancelled_caught:
+            raise httpx.ReadTimeout(f"no response within {self._timeouts.read_s:g} s")
+
+    async def _talk_with_body(
+        self, connection: Connection, parser: ResponseParser
+    ) -> trio.CancelScope:
+        """Returns the scope of reading, whose time runs from the end of sending."""
+        reading = trio.CancelScope()
+        sent = False
+        failure: Exception | None = None
+
+        async def send() -> None:
+            nonlocal sent, failure
+            try:
+                await self._body.send(connection, self._timeouts.write_s)
+                sent = True
+            except httpx.WriteError:
+                pass  # it may have answered before it closed: the reader will see
+            except Exception as error:  # noqa: BLE001  raised outside of the nursery, below
+                failure = error
+                reading.cancel()
+                return
+            reading.deadline = trio.current_time() + self._timeouts.read_s
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                with reading:
+                    await receive_head(connection, parser)
+                    await trio.lowlevel.checkpoint()  # where sending is done, let it say so
+            except httpx.TransportError as error:
+                failure = failure or error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if not sent:
+            parser.keep_alive = False
+        return reading

@@ -1,0 +1,121 @@
+"""Whether an object exists: the one question where a wrong answer does harm.
+
+The answer to a HEAD has no body, so a 404 does not tell a missing key from a missing bucket, and a
+403 does not tell a missing permission from a wrong clock or a wrong secret. None of these may be
+taken for an absence. So when a HEAD says anything but 200, a GET of the same key's first byte is
+asked for the reason, which comes as a code. A reason is believed for some seconds, for all HEADs
+with that status: a flood of misses costs next to no GETs, and a bucket that was deleted is noticed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from parparchik.errors import UpstreamError
+from parparchik.model import ObjectHead
+from parparchik.rfc import parse_http_date
+from parparchik.s3.addressing import Address
+from parparchik.s3.call import Caller
+from parparchik.s3.failures import Rejection
+from parparchik.s3.probe import Prober
+from parparchik.s3.response import Reply
+from parparchik.s3.retry import Transient
+from parparchik.s3.sigv4 import Credentials
+
+REASON_LIFE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """Why HEADs with these credentials get a certain status, until (monotonic) `until_s`."""
+
+    rejection: Rejection
+    credentials: Credentials
+    until_s: float
+
+
+class Existence:
+    """Asks for the objects of one bucket."""
+
+    __slots__ = ("_address", "_asking", "_caller", "_credentials", "_now", "_prober", "_reasons")
+
+    def __init__(
+        self,
+        prober: Prober,
+        caller: Caller,
+        address: Address,
+        *,
+        credentials: Callable[[], Credentials],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._prober = prober
+        self._caller = caller
+        self._address = address
+        self._credentials = credentials
+        self._now = now
+        self._reasons: dict[int, _Reason] = {}
+        self._asking = trio.Lock()
+
+    async def ask(self, key: str) -> ObjectHead | Rejection:
+        """One attempt. A rejection that is not transient has its code, if S3 gives any.
+
+        Raises httpx.HTTPError, UpstreamError (Transient) and what `credentials` raises.
+        """
+        reply = await self._prober.probe(key)
+        if reply.status == 200:
+            return object_head(reply)
+        rejection = Rejection.of(reply, now_s=self._now())
+        if rejection.transient:
+            return rejection
+        return self._known_reason(reply.status) or await self._ask_reason(key, reply.status)
+
+    def _known_reason(self, status: int) -> Rejection | None:
+        known = self._reasons.get(status)
+        if (
+            known is None
+            or known.credentials is not self._credentials()
+            or trio.current_time() >= known.until_s
+        ):
+            return None
+        return known.rejection
+
+    async def _ask_reason(self, key: str, status: int) -> Rejection:
+        async with self._asking:
+            known = self._known_reason(status)  # whoever held the lock before has learnt it
+            if known is not None:
+                return known
+            credentials = self._credentials()
+            reply = await self._caller.call(
+                "GET", self._address.path(key), headers={"range": "bytes=0-0"}
+            )
+            if reply.status in (200, 206, 416):  # an empty object has no first byte
+                raise Transient(f"S3 answered {status} to a HEAD, but {reply.status} to the GET")
+            rejection = Rejection.of(reply, now_s=self._now())
+            if rejection.status == status and not rejection.transient:
+                self._reasons[status] = _Reason(
+                    rejection, credentials, trio.current_time() + REASON_LIFE_S
+                )
+            return rejection
+
+
+def object_head(reply: Reply) -> ObjectHead:
+    """What a success says of the object.
+
+    Every S3 sends Last-Modified: without it, it is a web server of another kind that says 200 to
+    everything. A missing Content-Length (a proxy that recodes) counts as 0, not known.
+    """
+    modified = reply.headers.get(b"last-modified")
+    if modified is None:
+        raise UpstreamError("a 200 without Last-Modified: S3_ENDPOINT is no S3 server")
+    try:
+        return ObjectHead(
+            size_bytes=int(reply.headers.get(b"content-length", b"0")),
+            last_modified_s=parse_http_date(modified.decode("latin-1")),
+            etag=reply.headers.get(b"etag", b"").decode("latin-1"),
+        )
+    except ValueError as error:
+        raise UpstreamError(f"S3 describes an object oddly: {error}") from error

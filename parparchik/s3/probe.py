@@ -1,0 +1,123 @@
+"""The existence probe: a HEAD without httpx's request and response objects around it.
+
+It is the one S3 request that can happen for every redirect, so it takes the short way: the request
+is a row of bytes made once and used again for minutes, signature included (S3 accepts a request
+signed up to fifteen minutes ago), and the answer's head is parsed straight from the socket. The
+connections are the transport's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from parparchik import __version__
+from parparchik.s3.addressing import Address
+from parparchik.s3.connection import Connection
+from parparchik.s3.exchange import Timeouts, converse, receive_head
+from parparchik.s3.pool import Pool
+from parparchik.s3.response import Reply, ResponseParser
+from parparchik.s3.sigv4 import EMPTY_PAYLOAD_SHA256, Credentials, sign_headers
+
+PREPARED_LIFE_S = 180.0  # leaves most of S3's fifteen minutes to clocks that differ
+PREPARED_MAX = 4096  # some 700 bytes each
+
+
+class Prober:
+    """HEADs for one bucket.
+
+    `credentials` must return the same object as long as the credentials stay the same.
+    """
+
+    __slots__ = (
+        "_address",
+        "_credentials",
+        "_now",
+        "_pool",
+        "_prepared",
+        "_prepared_from_s",
+        "_prepared_with",
+        "_region",
+        "_timeouts",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        address: Address,
+        *,
+        region: str,
+        credentials: Callable[[], Credentials],
+        connect_timeout_s: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._pool = pool
+        self._address = address
+        self._region = region
+        self._credentials = credentials
+        self._timeouts = Timeouts(connect_s=connect_timeout_s)
+        self._now = now
+        self._prepared: dict[str, bytes] = {}
+        self._prepared_from_s = 0.0
+        self._prepared_with: Credentials | None = None
+
+    async def probe(self, key: str) -> Reply:
+        """One HEAD; its time is the caller's cancel scope. Raises httpx.TransportError, and what
+        `credentials` raises."""
+        request = self._request(key)
+
+        async def talk(connection: Connection, parser: ResponseParser) -> None:
+            await connection.send(request)
+            await receive_head(connection, parser)
+
+        connection, parser = await converse(
+            self._pool, talk, to_head=True, may_repeat=_always, timeouts=self._timeouts
+        )
+        if parser.reusable:
+            self._pool.release(connection)
+        else:
+            self._pool.discard(connection)
+        return Reply(parser.status, dict(parser.headers))
+
+    def _request(self, key: str) -> bytes:
+        """The prepared request. All of them go at once, when the oldest is too old, when there
+        are too many or when the credentials have changed: a fresh one costs ten microseconds."""
+        credentials = self._credentials()
+        now_s = self._now()
+        if (
+            credentials is not self._prepared_with
+            or not 0 <= now_s - self._prepared_from_s < PREPARED_LIFE_S
+            or len(self._prepared) >= PREPARED_MAX
+        ):
+            self._prepared.clear()
+            self._prepared_from_s = now_s
+            self._prepared_with = credentials
+        request = self._prepared.get(key)
+        if request is None:
+            request = self._prepared[key] = self._prepare(key, credentials, now_s)
+        return request
+
+    def _prepare(self, key: str, credentials: Credentials, now_s: float) -> bytes:
+        path = self._address.path(key)
+        host = self._address.origin.authority
+        signed = sign_headers(
+            "HEAD",
+            path,
+            (),
+            (("host", host),),
+            payload_hash=EMPTY_PAYLOAD_SHA256,
+            credentials=credentials,
+            region=self._region,
+            now_s=now_s,
+        )
+        lines = [
+            f"HEAD {path} HTTP/1.1",
+            f"host: {host}",
+            f"user-agent: parparchik/{__version__}",
+            *(f"{name}: {value}" for name, value in signed),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _always() -> bool:
+    return True

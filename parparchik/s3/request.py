@@ -1,0 +1,112 @@
+"""Writing one request: its head as bytes, its body as it comes.
+
+What httpx built is sent as it is, after a look at whether it can be misread: a line break in a
+header's value, or a body that is not as long as announced, would be the beginning of somebody
+else's request (RFC 9112 section 11.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+import httpx
+import trio
+
+from parparchik.s3.connection import Connection
+
+_SLICE_BYTES = 64 * 1024
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[^\x00\r\n]*")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+
+
+class PiecewiseBody(httpx.AsyncByteStream):
+    """A body in memory, in pieces that are never joined, given out as often as it takes."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+def serialise_head(request: httpx.Request) -> bytes:
+    """Request line and header block. Raises httpx.LocalProtocolError."""
+    method, target = request.method.encode("ascii"), request.url.raw_path
+    if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+        raise httpx.LocalProtocolError("the request's method or target is malformed")
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    for name, value in request.headers.raw:
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise httpx.LocalProtocolError(f"the request's header {name!r:.80} is malformed")
+        lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
+
+
+class RequestBody:
+    """A request's body on its way, with Content-Length or in chunks, as its headers say."""
+
+    __slots__ = ("_begun", "_length", "_stream")
+
+    def __init__(self, request: httpx.Request) -> None:
+        if not isinstance(request.stream, httpx.AsyncByteStream):
+            raise TypeError("the request's body is a synchronous iterator")
+        length = request.headers.get("content-length")
+        chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
+        self._stream = request.stream
+        self._length = None if chunked else int(length or 0)
+        self._begun = False
+
+    @property
+    def empty(self) -> bool:
+        return self._length == 0
+
+    @property
+    def repeatable(self) -> bool:
+        return not self._begun or isinstance(self._stream, (httpx.ByteStream, PiecewiseBody))
+
+    async def send(self, connection: Connection, write_timeout_s: float) -> None:
+        """Raises httpx.WriteError, httpx.WriteTimeout, httpx.LocalProtocolError when the body is
+        not as long as announced, and what the body's own iteration raises."""
+        self._begun = True
+        sent = 0
+        pieces = self._stream.__aiter__()
+        try:
+            async for piece in pieces:
+                sent += len(piece)
+                if self._length is not None and sent > self._length:
+                    break
+                await self._send_piece(connection, piece, write_timeout_s)
+        finally:
+            if isinstance(pieces, AsyncGenerator):  # or else it ends at the collector's leisure
+                await pieces.aclose()
+        if self._length is None:
+            await send_within(connection, b"0\r\n\r\n", write_timeout_s)
+        elif sent != self._length:
+            raise httpx.LocalProtocolError(
+                f"the request's body has not the announced {self._length} bytes"
+            )
+
+    async def _send_piece(
+        self, connection: Connection, piece: bytes, write_timeout_s: float
+    ) -> None:
+        view = memoryview(piece)
+        for start in range(0, len(view), _SLICE_BYTES):
+            # A socket that never blocks must not keep the other tasks waiting.
+            await trio.lowlevel.checkpoint()
+            part: bytes | memoryview = view[start : start + _SLICE_BYTES]
+            if self._length is None:  # in chunks (RFC 9112 section 7.1)
+                part = b"".join([b"%x\r\n" % len(part), part, b"\r\n"])
+            await send_within(connection, part, write_timeout_s)
+
+
+async def send_within(
+    connection: Connection, data: bytes | memoryview, write_timeout_s: float
+) -> None:
+    """Raises httpx.WriteTimeout beside what the connection raises."""
+    with trio.move_on_after(write_timeout_s):
+        await connection.send(data)
+        return
+    raise httpx.WriteTimeout(f"nothing could be sent for {write_timeout_s:g} s")

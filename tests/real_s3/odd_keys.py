@@ -1,0 +1,37 @@
+"""Keys that go wrong wherever something is encoded twice, not at all, or normalised."""
+
+from __future__ import annotations
+
+ODD_KEYS = {
+    "plain": "plain.txt",
+    "nested": "a/b/c.txt",
+    "space": "a b",
+    "only a space": " ",
+    "plus": "a+b",
+    "percent": "100%",
+    "looks encoded": "a%2Fb%20c",
+    "looks twice encoded": "a%252Fb",
+    "double slash": "a//b",
+    "leading slash": "/a",
+    "leading slashes": "//a",
+    "trailing slash": "a/",
+    "dots in names": "..a/b../.../.hidden",
+    "equals": "a=b",
+    "ampersand": "a&b=c",
+    "question mark": "a?b=c",
+    "hash": "a#b",
+    "tilde": "~a",
+    "star": "a*b",
+    "quotes": 'it\'s "quoted"',
+    "brackets": "a[0]{b}(c)<d>",
+    "delimiters": "a:b;c,d@e!f$g^h|i\\j`k",
+    "like a query": "?X-Amz-Signature=0&versionId=null",
+    "latin": "žluťoučký kůň",
+    "composed": "\u00e9",
+    "decomposed": "e\u0301",
+    "cyrillic": "пример/файл.txt",
+    "chinese": "文件/例子",
+    "emoji": "😀/👩‍👩‍👧",
+    "1,000 characters": "k" * 1000,
+    "1,024 bytes": "ž" * 512,
+}

@@ -1,0 +1,39 @@
+"""The transport, and httpx on top of it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from parparchik.s3 import S3Client
+from parparchik.s3.transport import Transport
+from tests.s3.fake_s3 import quick
+
+
+@pytest.fixture(scope="module")
+def tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@pytest.fixture
+def transport(tls: ssl.SSLContext) -> Iterator[Transport]:
+    transport = Transport(tls, max_connections=4)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+async def client(transport: Transport) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=5) as client:
+        yield client
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Client]:
+    """Our client, with little patience."""
+    client = S3Client(quick())
+    yield client
+    client.close()
