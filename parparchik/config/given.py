@@ -1,0 +1,85 @@
+"""What was given: each setting's parsed value, and what to call it in a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from parparchik.config.document import Document
+from parparchik.config.settings import SETTINGS, Setting
+from parparchik.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """`label` names the setting as its giver wrote it: `PARPARCHIK_PORT`, or file, table, key."""
+
+    value: Any = field(repr=False)
+    label: str
+    from_environ: bool
+
+
+class Given:
+    """Parsed values by the settings' names; a setting that nobody gave has none.
+
+    The values are `Any` because each has the type that its row's parser returns.
+    """
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        found = self._values.get(name)
+        return default if found is None else found.value
+
+    def label(self, name: str) -> str:
+        return self._values[name].label
+
+    def from_file(self) -> Given:
+        """Without what the environment gave."""
+        return Given({n: v for n, v in self._values.items() if not v.from_environ})
+
+
+def gather(environ: Mapping[str, str], document: Document) -> Given:
+    """Everything but the [[bucket]] tables; the environment wins over the file. A variable that
+    is empty counts as not set. Raises ConfigError."""
+    values: dict[str, Value] = {}
+    for setting in SETTINGS:
+        name = next((n for n in (setting.environ, setting.also) if environ.get(n, "").strip()), "")
+        if name:
+            values[setting.name] = _parse(setting, environ[name], name, from_environ=True)
+        elif setting.toml in document.values:
+            raw, label = document.values[setting.toml], document.label(setting.toml)
+            values[setting.name] = _parse(setting, raw, label)
+    return Given(values)
+
+
+def of_table(table: Mapping[str, object], settings: Iterable[Setting], document: Document) -> Given:
+    """The same for one [[bucket]] table; names are without the table's."""
+    values: dict[str, Value] = {}
+    for setting in settings:
+        key = setting.toml.partition(".")[2]
+        if key in table:
+            values[key] = _parse(setting, table[key], document.label(setting.toml))
+    return Given(values)
+
+
+def _parse(setting: Setting, raw: object, label: str, *, from_environ: bool = False) -> Value:
+    try:
+        return Value(setting.parse(raw), label, from_environ)
+    except ValueError as error:
+        # What may hold a password is not shown: secrets, and URLs with a user in them.
+        shown = f"; got {_shown(raw)}" if not setting.secret and "@" not in str(raw) else ""
+        raise ConfigError(f"{label}: {error}{shown}") from None
+
+
+def _shown(raw: object) -> str:
+    written = ascii(raw)
+    return written if len(written) <= 60 else f"{written[:60]}..."

@@ -1,0 +1,256 @@
+"""The file's shape, names nobody knows, secrets, warnings, and whatever else may come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parparchik.config import Loaded, load
+from parparchik.config.settings import BUCKET_SETTINGS, SETTINGS
+from parparchik.errors import ConfigError
+
+BASE = {"PARPARCHIK_BUCKETS": "files::public"}
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[sever]", r"unknown table \[sever\]; did you mean \[server\]\?"),
+        ("[[buckets]]", r"unknown table \[buckets\]; did you mean \[\[bucket\]\]\?"),
+        ("[cache]", r"unknown table \[cache\]; known: \[server\], \[s3\]"),
+        ("port = 1", r"unknown key port; it belongs in \[server\]"),
+        ("foo = 1", r"unknown key foo$"),
+        ("[server]\nprot = 1", r"unknown key prot in \[server\]; did you mean port\?"),
+        ("[server]\nregion = 1", r"unknown key region in \[server\]; it belongs in \[s3\] or \[\["),
+        ("[[bucket]]\nname = 'a'\npubilc = 1", r"unknown key pubilc in \[\[bucket\]\]; did you"),
+        ("[server]\n'a\\nb' = 1", r"unknown key 'a\\\\nb' in \[server\]"),
+        ('[server]\n"a\\nb" = 1', r"unknown key 'a\\nb' in \[server\]"),
+        ("[bucket]\nname = 'a'", r"bucket is a table: write \[\[bucket\]\], once for each"),
+        ("bucket = [1]", r"bucket is a table"),
+        ("server = 1", r"server is a table: write \[server\]"),
+        ("[[server]]", r"server is a table"),
+        ("[server", r"not TOML: Expected"),
+        ("x = " + "9" * 5000, "a number too long"),
+    ],
+)
+def test_refused_file(toml: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(BASE, toml.encode())
+    assert str(caught.value).startswith("TOML: ")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"x = " + b"[" * 100_000, b"\x00"])
+def test_bytes_that_are_no_toml(data: bytes) -> None:
+    with pytest.raises(ConfigError, match=r"^TOML: "):
+        load(BASE, data)
+
+
+def test_the_file_is_named_by_argument_or_environment(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text("[server]\nport = 1\n")
+    two.write_text("[server]\nport = 2\n")
+    environ = {**BASE, "PARPARCHIK_CONFIG": str(one)}
+    assert load(environ).config.server.port == 1
+    assert load(environ, two).config.server.port == 2
+    two.write_text("[server]\nport = 70000\n")
+    with pytest.raises(ConfigError, match=r"two\.toml: \[server\] port: expected .*; got 70000$"):
+        load(BASE, two)
+
+
+@pytest.mark.parametrize("name", ["missing.toml", ".", "a\x00b"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--config: ") as by_argument:
+        load(BASE, tmp_path / name)
+    with pytest.raises(ConfigError, match=r"^PARPARCHIK_CONFIG: ") as by_environment:
+        load({**BASE, "PARPARCHIK_CONFIG": str(tmp_path / name)})
+    assert str(by_argument.value).isprintable()
+    assert str(by_environment.value).isprintable()
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="larger than"):
+        load(BASE, Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("PARPARCHIK_BUCKET", "; did you mean PARPARCHIK_BUCKETS?"),
+        ("PARPARCHIK_VERIFY_TLL", "; did you mean PARPARCHIK_VERIFY_TTL?"),
+        ("PARPARCHIK_COLOUR", ""),
+    ],
+)
+def test_an_unknown_variable_is_a_warning(name: str, hint: str) -> None:
+    assert load({**BASE, name: "x"}).warnings == (f"{name} is no setting and is ignored{hint}",)
+
+
+@pytest.mark.parametrize(
+    "name", ["PARPARCHIK_API_KEY", "PARPARCHIK_APIKEYS", "PARPARCHIK_API_KEYS_FIL"]
+)
+def test_a_misspelt_lock_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} is no setting; did you mean ") as caught:
+        load({**BASE, name: SECRET})
+    assert SECRET not in str(caught.value)
+
+
+def test_kubernetes_service_links_are_no_strangers() -> None:
+    links = {
+        "PARPARCHIK_SERVICE_HOST": "10.0.0.1",
+        "PARPARCHIK_SERVICE_PORT": "8080",
+        "PARPARCHIK_SERVICE_PORT_HTTP": "8080",
+        "PARPARCHIK_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "PARPARCHIK_PORT_8080_TCP_PROTO": "tcp",
+        "PARPARCHIK_PORT_8080_TCP_PORT": "8080",
+        "PARPARCHIK_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "PARPARCHIK_WEB_PORT": "tcp://10.0.0.2:80",
+        "PARPARCHIK_WEB_SERVICE_HOST": "10.0.0.2",
+    }
+    assert load({**BASE, **links}).warnings == ()
+    with pytest.raises(ConfigError, match=r"^PARPARCHIK_PORT: .*enableServiceLinks: false"):
+        load({**BASE, **links, "PARPARCHIK_PORT": "tcp://10.0.0.1:8080"})
+
+
+def test_api_keys_of_a_file_are_added(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# for the robots\n{SECRET}\n\n  second-key-second-key \r\n")
+    environ = {**BASE, "PARPARCHIK_API_KEYS_FILE": str(file)}
+    assert load(environ).config.auth.api_keys == (SECRET, "second-key-second-key")
+    environ["PARPARCHIK_API_KEYS"] = f"third-key-third-key,{SECRET}"
+    assert load(environ).config.auth.api_keys == (
+        "third-key-third-key",
+        SECRET,
+        "second-key-second-key",
+    )
+    toml = f"[auth]\napi_keys = ['{SECRET}']\n".encode()
+    assert load(BASE, toml).config.auth.api_keys == (SECRET,)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n# nothing\n", b"two words\n", b"\xff\n"])
+def test_a_file_of_api_keys_without_any_opens_no_door(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^PARPARCHIK_API_KEYS_FILE: "):
+        load({**BASE, "PARPARCHIK_API_KEYS_FILE": str(file)})
+
+
+@pytest.mark.parametrize("name", ["PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE"])
+def test_a_named_file_that_is_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: .*No such file"):
+        load({**BASE, name: str(tmp_path / "missing")})
+
+
+def test_metrics_that_need_a_key_need_keys() -> None:
+    toml = b"[auth]\nmetrics_need_key = true\n"
+    with pytest.raises(ConfigError, match=r"\[auth\] metrics_need_key needs PARPARCHIK_API_KEYS"):
+        load(BASE, toml)
+    environ = {**BASE, "PARPARCHIK_METRICS_NEED_KEY": "1", "PARPARCHIK_API_KEYS": SECRET}
+    assert load(environ).config.auth.metrics_need_key
+
+
+def test_short_api_keys_are_warned_of_without_showing_them() -> None:
+    loaded = load({**BASE, "PARPARCHIK_API_KEYS": f"abc,{SECRET}"})
+    assert loaded.warnings == ("1 of 2 API keys are shorter than 16 characters and can be guessed",)
+
+
+def test_secrets_are_in_no_repr_and_no_error() -> None:
+    toml = (
+        f'[s3]\naccess_key_id = "id"\nsecret_access_key = "{SECRET}"\nsession_token = "{SECRET}"\n'
+        f'[auth]\napi_keys = ["{SECRET}"]\n[[bucket]]\nname = "files"\naccess_key_id = "id"\n'
+        f'secret_access_key = "{SECRET}"\nsession_token = "{SECRET}"\n'
+    )
+    assert SECRET not in repr(load({}, toml.encode()))
+    for setting in (*SETTINGS, *BUCKET_SETTINGS):
+        if setting.secret and setting.environ:
+            assert SECRET not in refusal({**BASE, setting.environ: f"{SECRET} and more"})
+        elif setting.secret:
+            key = setting.toml.partition(".")[2]
+            toml = f'[[bucket]]\nname = "files"\n{key} = "{SECRET} more"\n'
+            assert SECRET not in refusal({}, toml)
+    for name in ("S3_ENDPOINT", "S3_EXTERNAL_ENDPOINT"):
+        for url in (f"http://user:{SECRET}@host", f"user:{SECRET}@host:1", f"x://u:{SECRET}@h"):
+            assert SECRET not in refusal({**BASE, name: url})
+
+
+def refusal(environ: dict[str, str], toml: str = "") -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(environ, toml.encode())
+    return str(caught.value)
+
+
+_NAMES = [name for s in SETTINGS for name in (s.environ, s.also) if name]
+# Files that hypothesis would name are not its to read.
+_FILES = {"PARPARCHIK_CONFIG", "PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE"}
+_texts = st.text(max_size=12) | st.sampled_from(
+    ["1", "0", "true", "a:b:public", "aaa,bbb", "http://h", "tcp://x:1", "2s", "ttl", "k e y", "\n"]
+)
+_environs = st.dictionaries(
+    st.sampled_from([name for name in _NAMES if name not in _FILES])
+    | st.text(max_size=8).map("PARPARCHIK_".__add__),
+    _texts,
+    max_size=6,
+)
+
+
+@given(environ=_environs, base=st.booleans())
+def test_any_environment_is_a_config_or_a_config_error(environ: dict[str, str], base: bool) -> None:
+    outcome(environ | (BASE if base else {}), b"")
+
+
+_scalars = st.one_of(
+    st.booleans().map(lambda b: str(b).lower()),
+    st.integers(-(10**12), 10**12).map(str),
+    st.floats().map(str),
+    st.sampled_from(["'x'", '"a\\nb"', "[]", "['a', 1]", "{a = 1}", "2020-01-01", "''", "'2s'"]),
+)
+_tables = st.lists(
+    st.tuples(
+        st.sampled_from([s.toml for s in (*SETTINGS, *BUCKET_SETTINGS) if s.toml])
+        .filter(lambda name: "file" not in name.partition(".")[2] and "bundle" not in name),
+        _scalars,
+    ),
+    max_size=6,
+    unique_by=lambda pair: pair[0],
+)  # fmt: skip
+
+
+@given(pairs=_tables, base=st.booleans())
+def test_any_tables_are_a_config_or_a_config_error(
+    pairs: list[tuple[str, str]], base: bool
+) -> None:
+    lines = []
+    for table in ("server", "s3", "routes", "auth", "log", "bucket"):
+        keys = [(n.partition(".")[2], v) for n, v in pairs if n.startswith(f"{table}.")]
+        if keys:
+            lines.append("[[bucket]]\nname = 'n'" if table == "bucket" else f"[{table}]")
+            lines += [
+                f"{key} = {value}" for key, value in keys if (table, key) != ("bucket", "name")
+            ]
+    outcome(BASE if base else {}, "\n".join(lines).encode())
+
+
+@given(
+    data=st.binary(max_size=60) | st.text(alphabet="[]{}='\"\n.a1_ #,", max_size=60).map(str.encode)
+)
+@settings(max_examples=200)
+def test_any_bytes_are_a_config_or_a_config_error(data: bytes) -> None:
+    outcome(BASE, data)
+
+
+def outcome(environ: dict[str, str], toml: bytes) -> None:
+    loaded: Loaded | None = None
+    messages: tuple[str, ...] = ()
+    try:
+        loaded = load(environ, toml)
+    except ConfigError as error:
+        messages = (str(error),)
+    if loaded is not None:
+        messages = loaded.warnings
+        assert loaded.config.buckets
+    for message in messages:
+        assert message.isprintable()
+        assert len(message) < 500
