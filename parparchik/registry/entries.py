@@ -140,6 +140,8 @@ class Registry:
                 self.put(key, packed)
         self._counts[index] += count
         self._digests[index] ^= digest
+        if self._removed[index]:
+            self._removed[index] = {k for k in self._removed[index] if not self._is_in(k, index)}
 
     def set_duplicate(self, key: str, duplicate: bool) -> None:
         if duplicate:

@@ -53,6 +53,9 @@ async def list_all(stores: Sequence[ObjectStore], progress: Progress) -> Picture
                     head = item.head
                     picture.add(item.key, pack(index, head.size_bytes, head.last_modified_s))
             progress.advance(len(page.objects))
+            if page.next_token is not None and page.next_token == token:
+                name = store.bucket.name
+                failures.append(UpstreamError(f"the listing of bucket {name!r} goes in circles"))
             token = page.next_token
             if token is None:
                 return
@@ -70,15 +73,13 @@ async def apply(picture: Picture, registry: Registry, resolver: Resolver, since:
     monotonic time `since`, when the listing began, is newer than the picture and stays."""
     for rows in registry.slices():
         for key, _ in rows:
-            if key not in picture.found and not resolver.verified_since(key, since):
+            if key not in picture.found and not resolver.settled_since(key, since):
                 registry.discard(key)
         await trio.lowlevel.checkpoint()
     pending = iter(picture.found.items())
     while found := list(islice(pending, _SLICE)):
         for key, packed in found:
-            if not resolver.verified_since(key, since):
+            if not resolver.settled_since(key, since):
                 registry.put(key, packed)
+                registry.set_duplicate(key, key in picture.duplicates)
         await trio.lowlevel.checkpoint()
-    registry.duplicates = picture.duplicates
-    for index in range(len(registry.buckets)):
-        resolver.all_true(index, since)

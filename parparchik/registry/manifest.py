@@ -53,6 +53,8 @@ _decode_rows: Callable[[bytes], list[_Row]] = msgspec.json.Decoder(list[_Row]).d
 _decode_document: Callable[[bytes], _Document | list[_Row]] = msgspec.json.Decoder(
     _Document | list[_Row]
 ).decode
+# Nesting that no manifest has ends in a RecursionError.
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -71,7 +73,8 @@ def decode(data: bytes, bucket: Bucket, index: int) -> Iterator[list[tuple[str, 
     last of them is known to be sound.
     """
     # Every reserved key begins so; a plain comparison spares a call per entry.
-    suspect = bucket.manifest_key.rpartition("/")[0] or bucket.manifest_key
+    folder, slash, _ = bucket.manifest_key.rpartition("/")
+    suspect = folder + slash or bucket.manifest_key
     for rows in _rows(data):
         mine = [
             row
@@ -90,15 +93,28 @@ def _rows(data: bytes) -> Iterator[list[_Row]]:
         yield _decode_whole(data)
         return
     start, end = len(header), len(data) - len(_FOOTER)
-    while start < end:
-        stop = data.find(b",\n", min(start + _PIECE_BYTES, end), end)
-        stop = end if stop < 0 else stop
+    while start <= end:
+        cut = data.find(b",\n", min(start + _PIECE_BYTES, end), end)
+        stop = end if cut < 0 else cut
         try:
             rows = _decode_rows(b"[" + data[start:stop] + b"]")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadManifest(f"not a manifest: {_reason(error)}") from None
+        except _DECODE_ERRORS:
+            rows = []
+        if not rows:
+            yield _rest(data, data[len(header) : max(start - 2, len(header))])
+            return
         yield rows
         start = stop + 2
+
+
+def _rest(data: bytes, done: bytes) -> list[_Row]:
+    """What is left of a manifest that begins and ends as ours do, but is not laid out as ours
+    are behind the rows `done`. Whatever the pieces gave, the whole has to give as well."""
+    whole = _decode_whole(data)
+    rows = _decode_rows(b"[" + done + b"]")
+    if whole[: len(rows)] != rows:
+        raise BadManifest("not a manifest: it has more than one list of files")
+    return whole[len(rows) :]
 
 
 _HEADER_END = b',"files":[\n'
@@ -110,13 +126,18 @@ def _header(data: bytes) -> bytes | None:
     stop = data.find(_HEADER_END, 0, 4096)
     if stop < 0 or not data.startswith(b'{"version":1,"bucket":"'):
         return None
-    return data[: stop + len(_HEADER_END)]
+    header = data[: stop + len(_HEADER_END)]
+    try:
+        _decode_whole(header + b"]}")
+    except BadManifest:
+        return None
+    return header
 
 
 def _decode_whole(data: bytes) -> list[_Row]:
     try:
         document = _decode_document(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _DECODE_ERRORS as error:
         raise BadManifest(f"not a manifest: {_reason(error)}") from None
     if isinstance(document, list):
         return document

@@ -12,7 +12,7 @@ from functools import partial
 
 import trio
 
-from parparchik.errors import Unavailable, UpstreamError
+from parparchik.errors import Overloaded, Unavailable, UpstreamError
 from parparchik.model import ObjectHead, ObjectStore
 from parparchik.registry.health import Health
 
@@ -59,11 +59,13 @@ class Prober:
             )
         try:
             head = await self.stores[index].head(key)
+        except Overloaded:
+            raise  # our own queue is full: that says nothing of S3
         except Unavailable as error:
             health.failed(trio.current_time(), str(error))
             raise
         except UpstreamError as error:
-            health.refused(str(error))
+            health.refused(trio.current_time(), str(error))
             raise
         health.succeeded()
         return head

@@ -63,7 +63,7 @@ async def reconcile(
     for start in range(0, len(keys), _SLICE):
         for n in range(start, min(start + _SLICE, len(keys))):
             key, value = keys[n], values[n]
-            if registry.packed(key) != value or resolver.verified_since(key, since):
+            if registry.packed(key) != value or resolver.settled_since(key, since):
                 continue
             said = [answer[n] for answer in answers]
             winner, certain = _judge(value, said)
@@ -76,9 +76,6 @@ async def reconcile(
                 registry.discard(key)
             registry.set_duplicate(key, sum(answer >= 0 for answer in said) > 1)
         await trio.lowlevel.checkpoint()
-    for index, answer in enumerate(answers):
-        if UNKNOWN not in answer:
-            resolver.all_true(index, since)
     return Reconciliation(
         entries=len(keys),
         dropped=dropped,

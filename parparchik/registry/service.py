@@ -16,7 +16,7 @@ from parparchik.registry.presence import Prober
 from parparchik.registry.progress import Progress
 from parparchik.registry.startup import Startup
 from parparchik.registry.verify import Resolution, Resolver
-from parparchik.registry.writer import ManifestWriter
+from parparchik.registry.writer import ManifestWriter, PersistFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Service:
         """Verify `key`, or search it in every bucket, now; returns after the manifests have it.
         Raises UpstreamError and PersistFailed."""
         resolution = await self.resolver.verify(key)
-        await self.writer.flush()
+        await self._persist()
         return resolution.entry
 
     async def relocate(self, key: str) -> Relocation | None:
@@ -138,13 +138,13 @@ class Service:
             raise presence.errors[0]
         if not presence.heads:
             self.resolver.forget(key)
-            await self.writer.flush()
+            await self._persist()
             return None
         names = [self._stores[index].bucket.name for index, _ in presence.heads]
         entry = self.resolver.learn(key, *presence.heads[0]).entry
         assert entry is not None  # noqa: S101  `learn` gives what it was given
         self.registry.set_duplicate(key, len(names) > 1)
-        await self.writer.flush()
+        await self._persist()
         moved = before is not None and before.bucket.name != names[0]
         return Relocation(
             entry,
@@ -155,6 +155,13 @@ class Service:
             if len(names) > 1
             else None,
         )
+
+    async def _persist(self) -> None:
+        """Returns when every manifest in S3 has what the registry has. Raises PersistFailed."""
+        unread = [file.store.bucket.name for file in self.writer.files if not file.adopted]
+        await self.writer.flush()
+        if unread:
+            raise PersistFailed(f"not read yet, so not to be written: {', '.join(unread)}")
 
     async def sync(self) -> None:
         """Read all buckets by listing and make the registry what they hold; writes nothing

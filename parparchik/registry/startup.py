@@ -35,12 +35,15 @@ _log = structlog.get_logger(__name__)
 @contextmanager
 def many_objects() -> Iterator[None]:
     """No garbage collection while a million objects are made that are no garbage; afterwards
-    the collector never looks at them again."""
+    the collector never looks at them again. Not for as long as S3 is waited for. May overlap
+    with itself."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
         gc.freeze()
 
 
@@ -69,10 +72,9 @@ class Startup:
         (a deployment may only read): the writer goes on trying."""
         self._progress.begin("reading manifests", len(self._writer.files))
         missing: list[ManifestFile] = []
-        with many_objects():
-            async with trio.open_nursery() as nursery:
-                for file in self._writer.files:
-                    nursery.start_soon(self._load, file, missing)
+        async with trio.open_nursery() as nursery:
+            for file in self._writer.files:
+                nursery.start_soon(self._load, file, missing)
         if missing:
             await self._backfill(missing)
         done = await reconcile(
@@ -90,7 +92,6 @@ class Startup:
         """One manifest into the registry; `missing` gets it where there is none to be had."""
         pause_s = FIRST_PAUSE_S
         while True:
-            since = trio.current_time()
             try:
                 pieces = await file.read()
                 break
@@ -106,21 +107,22 @@ class Startup:
             return
         file.last_error = ""
         before, rows_read = self._registry.count_in(file.index), 0
-        for rows in pieces:
-            self._registry.load(file.index, rows)
-            rows_read += len(rows)
-            await trio.lowlevel.checkpoint()
+        with many_objects():
+            for rows in pieces:
+                self._registry.load(file.index, rows)
+                rows_read += len(rows)
+                await trio.lowlevel.checkpoint()
         whole = before == 0 and self._registry.count_in(file.index) == rows_read
         # Whatever else is in the registry now was not in the manifest: it must be written.
         file.adopt(self._registry.digest(file.index) if whole else None)
-        self._resolver.all_true(file.index, since)
 
     async def _backfill(self, missing: list[ManifestFile]) -> None:
         """Some manifest is missing: the buckets themselves tell what they hold, all of them,
         since a file may have moved to one whose manifest is there."""
         self._progress.begin("listing buckets")
         pause_s = FIRST_PAUSE_S
-        while True:
+        listed = False
+        while not listed:
             since = trio.current_time()
             try:
                 picture = await list_all(self._prober.stores, self._progress)
@@ -133,10 +135,10 @@ class Startup:
                 continue
             with many_objects():
                 await apply(picture, self._registry, self._resolver, since)
-            break
+            listed = True
         for file in missing:
             file.last_error = ""
-            file.adopt(None)
+            file.adopt(None, complete=listed)
 
     async def _wait(self, pause_s: float, file: ManifestFile, error: UpstreamError) -> float:
         """Sleep with full jitter; returns the next pause."""

@@ -68,7 +68,10 @@ class Survey:
             before = settled
             for item in page.objects:
                 if item.key <= last:
-                    return 0  # not the order that S3 promises: nothing can be concluded
+                    # Not the order that S3 promises: nothing can be concluded, nor could before.
+                    self.answers = [UNKNOWN] * len(keys)
+                    self._progress.advance(-before)
+                    return 0
                 last = item.key
                 settled = self._settle(settled, item.key, item.head)
             if page.next_token is None:
@@ -92,7 +95,8 @@ class Survey:
             answers[position] = ABSENT
             position += 1
         if position < len(keys) and keys[position] == listed:
-            answers[position] = pack(self._index, head.size_bytes, head.last_modified_s)
+            reserved = self._prober.stores[self._index].bucket.reserves(listed)
+            answers[position] = ABSENT if reserved else self._packed(head)
             position += 1
         return position
 
@@ -138,11 +142,7 @@ class Survey:
             except UpstreamError:
                 pass  # refused: stays unknown, and asking again would not help
             else:
-                self.answers[position] = (
-                    ABSENT
-                    if head is None
-                    else pack(self._index, head.size_bytes, head.last_modified_s)
-                )
+                self.answers[position] = ABSENT if head is None else self._packed(head)
             self._settled += 1
             self._progress.advance()
 
@@ -159,3 +159,6 @@ class Survey:
     async def _head(self, key: str) -> ObjectHead | None:
         self.heads += 1
         return await self._prober.head(self._index, key)
+
+    def _packed(self, head: ObjectHead) -> int:
+        return pack(self._index, head.size_bytes, head.last_modified_s)

@@ -10,8 +10,8 @@ from memory or says that it cannot; `resolve` asks S3. Between them:
 * Whoever comes first asks S3 in its own task. If that task is cancelled (its client left), one of
   those who waited asks again: a HEAD costs little, and no client depends on another's patience.
 * Keys that no bucket has are remembered for `negative_ttl_s`, at most `negative_max` of them.
-* When S3 fails, a known route is answered as stale until `stale_if_error_s` after it was last
-  seen to be true. An entry that its bucket no longer has is never answered as stale.
+* When S3 fails, a known route is answered as stale until its bucket has failed for
+  `stale_if_error_s`. An entry that its bucket no longer has is never answered as stale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from parparchik.registry.entries import Registry, bucket_index, pack
 from parparchik.registry.presence import Prober
 
 # Keys whose own verification is remembered, by latest use; some 400 bytes each. Any other key is
-# as true as its bucket was when that was last compared as a whole.
+# verified when it is asked for.
 VERIFIED_MAX = 100_000
 BACKGROUND_TASKS = 16
 BACKGROUND_QUEUE = 1024
@@ -61,15 +61,17 @@ ABSENT = Resolution(None)
 
 
 class _Record:
-    """The last verification of a known key, and its ready answers."""
+    """The last verification of a known key, and its ready answer. `gone`: its bucket has said
+    that it has it no longer, and where else it is could not be told."""
 
-    __slots__ = ("fresh", "packed", "pending", "verified_at")
+    __slots__ = ("gone", "packed", "pending", "resolution", "verified_at")
 
-    def __init__(self, packed: int, entry: Entry, verified_at: float, fresh: bool | None) -> None:
+    def __init__(self, packed: int, resolution: Resolution) -> None:
         self.packed = packed
-        self.fresh = Resolution(entry, fresh)
-        self.verified_at = verified_at
+        self.resolution = resolution
+        self.verified_at = -math.inf
         self.pending = False
+        self.gone = False
 
 
 class _Flight:
@@ -95,12 +97,9 @@ class Resolver:
         self._ttl_s = config.verify_ttl_s
         self._half_ttl_s = config.verify_ttl_s / 2
         self._records: OrderedDict[str, _Record] = OrderedDict()
-        self._negative: OrderedDict[str, float] = OrderedDict()  # key -> until when
+        self._negative: OrderedDict[str, float] = OrderedDict()  # key -> since when
         self._flights: dict[str, _Flight] = {}
         self._waiting = 0
-        # When all entries of a bucket were last known to be true: stands in for a key that has no
-        # record of its own.
-        self._known_at = [-math.inf] * len(registry.buckets)
         self._queue, self._queued = trio.open_memory_channel[str](BACKGROUND_QUEUE)
 
     # -- answers ------------------------------------------------------------------------------
@@ -117,7 +116,9 @@ class Resolver:
         if record is None or record.packed != packed:
             if mode != "never":
                 return None
-            record = self._remember(key, packed, -math.inf, fresh=None)
+            record = self._remember(key, packed, -math.inf)
+        if record.gone:
+            return None
         if mode != "never":
             age_s = trio.current_time() - record.verified_at
             if age_s >= self._ttl_s:
@@ -125,13 +126,13 @@ class Resolver:
             if age_s >= self._half_ttl_s and not record.pending:
                 self._renew(key, record)
         self.outcomes["fresh"] += 1
-        return record.fresh
+        return record.resolution
 
     def _absent_nowait(self, key: str) -> Resolution | None:
-        until = self._negative.get(key)
-        if until is None:
+        since = self._negative.get(key)
+        if since is None:
             return None
-        if trio.current_time() >= until:
+        if trio.current_time() - since >= self._config.negative_ttl_s:
             del self._negative[key]
             return None
         self.outcomes["negative"] += 1
@@ -139,7 +140,7 @@ class Resolver:
 
     async def resolve(self, key: str) -> Resolution:
         """Ask S3, or wait with others who do. Raises UpstreamError when S3 cannot tell and the
-        key is unknown, or was last seen too long ago; Overloaded when too many wait already."""
+        key is unknown, or S3 has failed for too long; Overloaded when too many wait already."""
         if self._waiting >= self._config.max_waiting:
             self.outcomes["overloaded"] += 1
             return self._stale(key, Overloaded("too many requests are waiting for S3"))
@@ -157,21 +158,18 @@ class Resolver:
         return await self._shared(key, begun_later=True)
 
     def _stale(self, key: str, error: UpstreamError) -> Resolution:
-        entry = self.registry.get(key)
-        if entry is not None:
-            age_s = trio.current_time() - self._last_true(key)
-            if age_s <= self._config.stale_if_error_s:
+        packed = self.registry.packed(key)
+        if packed is not None and not self._is_gone(key, packed):
+            health = self.prober.health[bucket_index(packed)]
+            if health.failing_for_s(trio.current_time()) <= self._config.stale_if_error_s:
                 self.outcomes["stale"] += 1
-                return Resolution(entry, fresh=False)
+                return Resolution(self.registry.entry(key, packed), fresh=False)
         self.outcomes["failed"] += 1
         raise error
 
-    def _last_true(self, key: str) -> float:
+    def _is_gone(self, key: str, packed: int) -> bool:
         record = self._records.get(key)
-        packed = self.registry.packed(key)
-        if record is not None and record.packed == packed and record.fresh.fresh is not None:
-            return record.verified_at
-        return -math.inf if packed is None else self._known_at[bucket_index(packed)]
+        return record is not None and record.gone and record.packed == packed
 
     # -- asking S3 ----------------------------------------------------------------------------
 
@@ -216,7 +214,8 @@ class Resolver:
             if head is not None:
                 self.outcomes["present"] += 1
                 return self.learn(key, index, head)
-            self._distrust(key, packed)
+            # Until it is known where it is, if anywhere, nobody must be sent there.
+            self._remember(key, packed, -math.inf).gone = True
             presence = await self.prober.everywhere(key, but=index)
         presence.raise_if_unknown()
         if presence.heads:
@@ -237,7 +236,7 @@ class Resolver:
         self._negative.pop(key, None)
         packed = pack(index, head.size_bytes, head.last_modified_s)
         self.registry.put(key, packed)
-        return self._remember(key, packed, trio.current_time(), fresh=True).fresh
+        return self._remember(key, packed, trio.current_time()).resolution
 
     def forget(self, key: str) -> None:
         """S3 has just said that no bucket has `key`."""
@@ -245,33 +244,26 @@ class Resolver:
         self._records.pop(key, None)
         if self._config.negative_ttl_s > 0:
             self._negative.pop(key, None)
-            self._negative[key] = trio.current_time() + self._config.negative_ttl_s
+            self._negative[key] = trio.current_time()
             while len(self._negative) > self._config.negative_max:
                 self._negative.popitem(last=False)
 
-    def verified_since(self, key: str, since: float) -> bool:
-        """Whether S3 has confirmed `key` after monotonic time `since`."""
+    def settled_since(self, key: str, since: float) -> bool:
+        """Whether S3 has said after monotonic time `since` where `key` is, or that it is
+        nowhere."""
         record = self._records.get(key)
-        return record is not None and record.verified_at >= since
+        if record is not None and record.verified_at >= since:
+            return True
+        return self._negative.get(key, -math.inf) >= since
 
-    def all_true(self, index: int, at: float) -> None:
-        """Every entry of bucket `index` was true at monotonic time `at`: its manifest was read,
-        or the bucket was compared with it."""
-        self._known_at[index] = max(self._known_at[index], at)
-
-    def _distrust(self, key: str, packed: int) -> None:
-        """The entry's own bucket has it no longer; until it is known where it is, if anywhere,
-        nobody must be sent there."""
-        self._remember(key, packed, -math.inf, fresh=True)
-
-    def _remember(self, key: str, packed: int, at: float, *, fresh: bool | None) -> _Record:
+    def _remember(self, key: str, packed: int, at: float) -> _Record:
         record = self._records.get(key)
-        if record is None or record.packed != packed or record.fresh.fresh is not fresh:
-            record = _Record(packed, self.registry.entry(key, packed), at, fresh)
+        if record is None or record.packed != packed:
+            fresh = None if self._config.verify == "never" else True
+            record = _Record(packed, Resolution(self.registry.entry(key, packed), fresh))
             self._records[key] = record
-        else:
-            record.verified_at = at
-            record.pending = False
+        record.verified_at = at
+        record.pending = record.gone = False
         self._records.move_to_end(key)
         while len(self._records) > VERIFIED_MAX:
             self._records.popitem(last=False)

@@ -7,7 +7,8 @@ meanwhile is read again and merged: what it has and we have not is added, except
 ourselves.
 
 A bucket is written only after its manifest was read or was found to be missing (`adopt`): before
-that we know too little to replace anything.
+that we know too little to replace anything. What could not be understood is copied before it is
+replaced.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import structlog
 import trio
 
 from parparchik.errors import PreconditionFailed, UpstreamError
-from parparchik.model import ObjectStore
+from parparchik.model import ObjectStore, StoredObject
 from parparchik.registry.condition import ConditionalWriter
 from parparchik.registry.entries import Registry
 from parparchik.registry.manifest import BadManifest, Encoder, decode, validate
 from parparchik.rfc import format_iso8601
 
 MERGE_ATTEMPTS = 5
+SHORTEST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 60.0
 # A large manifest costs seconds of processor time: left alone, its writer may take this share.
 _BUSY_SHARE = 0.2
@@ -47,8 +49,9 @@ class ManifestFile:
         self.store = store
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.last_error = ""
-        self._adopted = False
+        self.adopted = False  # whether the manifest may be written
         self._etag: str | None = None
+        self._unreadable: StoredObject | None = None
         self._written_digest: int | None = None
         self._may_be_empty = True
         self._lock = trio.Lock()
@@ -57,57 +60,69 @@ class ManifestFile:
     @property
     def dirty(self) -> bool:
         """Whether S3 lacks something that the registry has, and may be given it."""
-        if not self._adopted or self.registry.digest(self.index) == self._written_digest:
+        if not self.adopted or self._is_written:
             return False
         return self._may_be_empty or self.registry.count_in(self.index) > 0
 
-    async def read(self) -> Iterator[list[tuple[str, int]]] | None:
-        """The manifest's (key, packed), in pieces, all of it sound; None when there is none. What
-        was read is what the next write replaces.
+    @property
+    def _is_written(self) -> bool:
+        return self.registry.digest(self.index) == self._written_digest
 
-        Raises UpstreamError, and BadManifest after having kept a copy of the bytes aside.
+    async def read(self) -> Iterator[list[tuple[str, int]]] | None:
+        """The manifest's (key, packed), in pieces, all of it sound; None when there is none. The
+        next write replaces what was read: so whoever reads brings it into the registry.
+
+        Raises UpstreamError, and BadManifest: then a copy is kept aside before anything is
+        written in its place.
         """
         found = await self.store.get(self.store.bucket.manifest_key)
+        if found is not None:
+            try:
+                for _ in validate(found.data):
+                    await trio.lowlevel.checkpoint()
+            except BadManifest as error:
+                name = self.store.bucket.name
+                _log.error("manifest unreadable", bucket=name, reason=str(error))
+                self._unreadable, self._etag = found, found.head.etag
+                # Only what a listing found may replace it, and an empty registry proves nothing.
+                self._may_be_empty = False
+                raise
+        self._unreadable = None
         self._etag = None if found is None else found.head.etag
-        if found is None:
-            return None
-        try:
-            for _ in validate(found.data):
-                await trio.lowlevel.checkpoint()
-        except BadManifest:
-            await self._keep_aside(found.data, found.head.last_modified_s)
-            # Only what a listing found may replace it, and an empty registry proves nothing.
-            self._may_be_empty = False
-            raise
-        return decode(found.data, self.store.bucket, self.index)
+        return None if found is None else decode(found.data, self.store.bucket, self.index)
 
-    async def _keep_aside(self, data: bytes, last_modified_s: int) -> None:
-        stamp = format_iso8601(last_modified_s).replace(":", "").replace("-", "")
+    async def _keep_aside(self, found: StoredObject) -> None:
+        stamp = format_iso8601(found.head.last_modified_s).replace(":", "").replace("-", "")
         key = f"{self.store.bucket.manifest_key}.unreadable-{stamp}"
         if await self.store.head(key) is None:
-            await self.store.put(key, [data], content_type="application/octet-stream")
-        _log.error("manifest unreadable", bucket=self.store.bucket.name, kept_aside_as=key)
+            await self.store.put(key, [found.data], content_type="application/octet-stream")
+        self._unreadable = None
+        _log.error("manifest kept aside", bucket=self.store.bucket.name, key=key)
 
-    def adopt(self, written_digest: int | None) -> None:
+    def adopt(self, written_digest: int | None, *, complete: bool = True) -> None:
         """From now on the manifest may be written. `written_digest` is that of the entries that
-        it holds; None when it has to be written whatever the registry holds."""
+        it holds; None when it has to be written whatever the registry holds. Not `complete`: the
+        bucket may hold what the registry lacks, so an empty manifest would be a lie."""
         self._written_digest = written_digest
-        self._adopted = True
+        self._may_be_empty = self._may_be_empty and complete
+        self.adopted = True
 
     async def write(self) -> bool:
         """Bring S3 up to the registry, now; whether there was anything to write.
 
-        Raises UpstreamError (or BadManifest: somebody replaced the manifest by garbage).
+        Raises UpstreamError.
         """
         async with self._lock:
             if not self.dirty:
+                if self.adopted and self._is_written:
+                    self.registry.take_removed(self.index)  # the manifest lacks them already
                 return False
             removed = self.registry.take_removed(self.index)
             try:
                 await self._write(removed)
             except BaseException as error:
                 self.registry.restore_removed(self.index, removed)
-                if isinstance(error, UpstreamError | BadManifest):
+                if isinstance(error, UpstreamError):
                     self.outcomes["failed"] += 1
                     self.last_error = str(error)
                 raise
@@ -116,6 +131,8 @@ class ManifestFile:
 
     async def _write(self, removed: set[str]) -> None:
         for _ in range(MERGE_ATTEMPTS):
+            if self._unreadable is not None:
+                await self._keep_aside(self._unreadable)
             encoder = Encoder(self.store.bucket, self.index)
             body = []
             for piece in encoder.encode(self.registry.slices()):
@@ -125,6 +142,8 @@ class ManifestFile:
                 self._etag = await self._writer.replace(body, self._etag)
             except PreconditionFailed:
                 await self._merge(removed)
+                if not self.dirty:
+                    return
                 continue
             self._written_digest = encoder.digest
             self._may_be_empty = True
@@ -136,16 +155,27 @@ class ManifestFile:
         )
 
     async def _merge(self, removed: set[str]) -> None:
-        for rows in await self.read() or ():
-            self.registry.load(
-                self.index,
-                [
-                    row
-                    for row in rows
-                    if row[0] not in removed and not self.registry.was_removed(row[0], self.index)
-                ],
-            )
-            await trio.lowlevel.checkpoint()
+        seen_etag = self._etag
+        try:
+            pieces = await self.read() or ()
+        except BadManifest:
+            return  # there is nothing to be had from it
+        try:
+            for rows in pieces:
+                self.registry.load(
+                    self.index,
+                    [
+                        row
+                        for row in rows
+                        if row[0] not in removed
+                        and not self.registry.was_removed(row[0], self.index)
+                    ],
+                )
+                await trio.lowlevel.checkpoint()
+        except BaseException:
+            # Half merged is not merged: what is in S3 may not be replaced yet.
+            self._etag = seen_etag
+            raise
         self.outcomes["merged"] += 1
         _log.info("manifest merged", bucket=self.store.bucket.name)
 
@@ -155,7 +185,7 @@ class ManifestWriter:
 
     def __init__(self, registry: Registry, stores: Sequence[ObjectStore], window_s: float) -> None:
         self.files = tuple(ManifestFile(registry, i, store) for i, store in enumerate(stores))
-        self._window_s = window_s
+        self._window_s = max(window_s, SHORTEST_PAUSE_S)
 
     async def flush(self) -> None:
         """Write what is dirty, now, all buckets in parallel. Raises PersistFailed."""
@@ -164,7 +194,7 @@ class ManifestWriter:
         async def write(file: ManifestFile) -> None:
             try:
                 await file.write()
-            except (UpstreamError, BadManifest) as error:
+            except UpstreamError as error:
                 failed.append(f"{file.store.bucket.name}: {error}")
 
         dirty = [file for file in self.files if file.dirty]
@@ -190,7 +220,7 @@ class ManifestWriter:
             begun = trio.current_time()
             try:
                 await file.write()
-            except (UpstreamError, BadManifest) as error:
+            except UpstreamError as error:
                 failures += 1
                 pause_s = min(self._window_s * (1 << min(failures, 10)), LONGEST_PAUSE_S)
                 _log.warning(

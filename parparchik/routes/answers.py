@@ -56,4 +56,4 @@ def failure(error: ParparchikError, *, kind: str) -> Answer:
     headers = [_JSON, _NO_STORE]
     if isinstance(error, Unavailable):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
-    return Answer(error.status, tuple(headers), _encode(_Problem(str(error))), kind)
+    return Answer(error.status, tuple(headers), _encode(_Problem(error.client_message)), kind)

@@ -10,6 +10,7 @@ life has passed: so every client gets at least nineteen twentieths of it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -37,12 +38,12 @@ class Lookup(Protocol):
 class _Prepared:
     """The redirect of one method and path, ready to be sent again."""
 
-    __slots__ = ("by_freshness", "entry", "reuse_until_s", "target")
+    __slots__ = ("by_freshness", "entry", "signed_at_s", "target")
 
-    def __init__(self, target: Target, entry: Entry, reuse_until_s: float) -> None:
+    def __init__(self, target: Target, entry: Entry) -> None:
         self.target = target
         self.entry = entry
-        self.reuse_until_s = reuse_until_s
+        self.signed_at_s = -math.inf
         self.by_freshness: dict[bool | None, Answer] = {}
 
 
@@ -63,6 +64,7 @@ class Responder:
         self._stores = {store.bucket.name: store for store in stores}
         self._namespaces = Namespaces([store.bucket for store in stores])
         self._config = config
+        self._reuse_s = config.presign_expires_s / _REUSE_SHARE
         self._authenticator = Authenticator(auth)
         self._now = now
         self._prepared: dict[Method, OrderedDict[bytes, _Prepared]] = {
@@ -93,34 +95,41 @@ class Responder:
         try:
             resolution = await self._resolve(target.key)
         except ParparchikError as error:
+            if not self._permits(request, target, None):
+                return answers.unauthorized(kind=_kind(target))
             return answers.failure(error, kind=_kind(target))
         return self._answer(request, path, target, resolution)
+
+    def _permits(self, request: Request, target: Target, entry: Entry | None) -> bool:
+        """Permission follows the object; where there is none, the URL, so that who may not see
+        private files does not learn from it which of them exist."""
+        namespace = target.namespace
+        public = entry.bucket.public if entry else namespace is None or namespace.public
+        return public or self._authenticator.allows(request.api_key)
 
     def _answer(
         self, request: Request, path: bytes, target: Target, resolution: Resolution
     ) -> Answer:
         entry, namespace = resolution.entry, target.namespace
-        # Permission follows the object; where there is none, the URL, so that who may not see
-        # private files does not learn either which of them exist.
-        public = entry.bucket.public if entry else namespace is None or namespace.public
-        if not public and not self._authenticator.allows(request.api_key):
+        if entry and namespace and self._config.strict and not namespace.is_route_of(entry):
+            entry = None
+        if not self._permits(request, target, entry):
             return answers.unauthorized(kind=_kind(target))
-        if (
-            entry is None
-            or namespace is None
-            or (self._config.strict and not namespace.is_route_of(entry))
-        ):
+        if entry is None:
             return answers.not_found(target.route, kind=_kind(target))
         cache = self._prepared[request.method]
         prepared = cache.get(path)
         if prepared is None or (prepared.entry is not entry and prepared.entry != entry):
-            prepared = cache[path] = _Prepared(target, entry, 0.0)
+            prepared = cache[path] = _Prepared(target, entry)
         cache.move_to_end(path)
         if len(cache) > self._config.prepared_max:
             cache.popitem(last=False)
-        if not public and self._now() >= prepared.reuse_until_s:
-            prepared.by_freshness.clear()
-            prepared.reuse_until_s = self._now() + self._config.presign_expires_s / _REUSE_SHARE
+        if not entry.bucket.public:
+            now_s = self._now()
+            # Also younger than nothing: a clock that was set back has signed for another time.
+            if not 0 <= now_s - prepared.signed_at_s < self._reuse_s:
+                prepared.by_freshness.clear()
+                prepared.signed_at_s = now_s
         answer = prepared.by_freshness.get(resolution.fresh)
         if answer is None:
             try:

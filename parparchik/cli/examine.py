@@ -1,0 +1,170 @@
+"""The examination of one bucket, step by step: what `parparchik check` reports.
+
+Nothing that matters is changed. The manifest is only read. Whether it could be written is tried
+on an object of its own beside it, `<manifest key>.check`: a conditional write that has to fail
+would leave the manifest alone on servers that honour conditions, and overwrite it on those that
+ignore them, possibly with what it held before another writer came. The name is reserved
+(`Bucket.reserves`), so it is no file to anyone; it stays, since nobody needs to grant deletion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from parparchik.cli.anonymous import anonymous_status
+from parparchik.cli.grants import Grant, list_bucket, read_objects, write_manifest
+from parparchik.errors import (
+    Denied,
+    NotSupported,
+    PreconditionFailed,
+    Unavailable,
+    UpstreamError,
+)
+from parparchik.model import ObjectStore
+from parparchik.registry import BadManifest
+from parparchik.registry.manifest import decode
+from parparchik.rfc import format_iso8601
+from parparchik.s3.credentials import CredentialStatus
+
+_Work = Callable[[], Awaitable["Finding"]]
+_PROBE = b"Written by `parparchik check`; it may be deleted.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `passed` None: worth knowing, and no failure. `grant` is set where
+    a permission is what is missing."""
+
+    step: str
+    passed: bool | None
+    detail: str
+    grant: Grant | None = None
+
+
+class CredentialSource(Protocol):
+    """What is asked of an endpoint's `s3.credentials.CredentialStore`."""
+
+    async def load(self) -> None:
+        """Raises NoCredentials."""
+        ...
+
+    def describe(self) -> CredentialStatus: ...
+
+
+class Examination:
+    """One bucket's. `credentials` are those of its endpoint; `may_write` False leaves out the
+    step that writes; `denied_is_missing` is the setting of that name: then nobody needs to list.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        credentials: CredentialSource,
+        may_write: bool,
+        denied_is_missing: bool,
+    ) -> None:
+        self.findings: list[Finding] = []
+        self._store = store
+        self._credentials = credentials
+        self._may_write = may_write
+        self._denied_is_missing = denied_is_missing
+        self._some_key: str | None = None
+
+    async def run(self) -> None:
+        """Every step, whatever S3 refused before, until S3 cannot be asked at all: then the rest
+        would only fail alike. Raises nothing of S3's."""
+        bucket = self._store.bucket
+        steps: list[tuple[str, _Work, Grant | None]] = [
+            ("credentials", self._sign, None),
+            ("list", self._list, list_bucket(bucket)),
+            ("head", self._head, read_objects(bucket)),
+            ("manifest read", self._read, read_objects(bucket)),
+        ]
+        if self._may_write:
+            steps.append(("manifest write", self._write, write_manifest(bucket)))
+        if bucket.public:
+            steps.append(("anyone reads", self._read_as_anyone, read_objects(bucket)))
+        for step, work, grant in steps:
+            try:
+                finding = await work()
+            except Denied as error:
+                finding = self._denied(step, error, grant)
+            except Unavailable as error:
+                self.findings.append(Finding(step, False, str(error)))
+                return
+            except (UpstreamError, BadManifest) as error:
+                finding = Finding(step, False, str(error))
+            self.findings.append(finding)
+
+    def _denied(self, step: str, error: Denied, grant: Grant | None) -> Finding:
+        """Without the permission to list, S3 says 403 for missing keys too."""
+        if step == "list" and self._denied_is_missing:
+            return Finding(step, None, "denied, which PARPARCHIK_DENIED_IS_MISSING allows for")
+        if any(one.step == "list" and one.passed is False for one in self.findings):
+            grant = grant if step == "manifest write" else list_bucket(self._store.bucket)
+        return Finding(step, False, str(error), grant)
+
+    async def _sign(self) -> Finding:
+        await self._credentials.load()
+        status = self._credentials.describe()
+        ends_s = status.expires_at_s
+        until = "" if ends_s is None else f", until {format_iso8601(int(ends_s))}"
+        told = f"from {status.source}, key id ...{status.key_id_tail}{until}"
+        return Finding("credentials", True, told)
+
+    async def _list(self) -> Finding:
+        page = await self._store.list_page()
+        keys = [item.key for item in page.objects if not self._store.bucket.reserves(item.key)]
+        self._some_key = keys[0] if keys else None
+        more = " and more" if page.next_token else ""
+        return Finding("list", True, f"files: {len(keys)}{more}")
+
+    async def _head(self) -> Finding:
+        """A missing key must be told apart from a forbidden one; an existing one must be there."""
+        if await self._store.head(f"{self._store.bucket.manifest_key}.absent") is not None:
+            return Finding("head", None, "a key that should be missing is there")
+        if self._some_key is None:
+            return Finding("head", True, "a missing key is 404")
+        if await self._store.head(self._some_key) is None:
+            return Finding("head", False, f"{self._some_key!r} is listed, and HEAD says 404")
+        return Finding("head", True, "a missing key is 404, a listed one is there")
+
+    async def _read(self) -> Finding:
+        bucket = self._store.bucket
+        found = await self._store.get(bucket.manifest_key)
+        if found is None:
+            return Finding("manifest read", True, "none yet: the first start lists the buckets")
+        count = sum(len(rows) for rows in decode(found.data, bucket, 0))
+        return Finding("manifest read", True, f"{count} entries, {len(found.data)} bytes")
+
+    async def _write(self) -> Finding:
+        key = f"{self._store.bucket.manifest_key}.check"
+        await self._store.put(key, [_PROBE], content_type="text/plain")
+        try:
+            await self._store.put(key, [_PROBE], content_type="text/plain", if_none_match="*")
+        except PreconditionFailed:
+            return Finding("manifest write", True, f"conditional (tried on {key})")
+        except NotSupported:
+            pass
+        note = "no conditional writes: two servers may overwrite each other's manifest"
+        return Finding("manifest write", True, f"{note} (tried on {key})")
+
+    async def _read_as_anyone(self) -> Finding:
+        """As a client that was redirected: the plain URL, no signature. The external endpoint may
+        be out of this host's reach, which is no failure."""
+        step = "anyone reads"
+        if self._some_key is None:
+            return Finding(step, None, "not tried: no file to ask for")
+        url = self._store.public_url(self._some_key)
+        status = await trio.to_thread.run_sync(anonymous_status, url)
+        if status is None:
+            return Finding(step, None, f"not tried: no answer from here to HEAD {url}")
+        if status in (401, 403):
+            detail = f"{status} for a client without credentials: the bucket policy must allow it"
+            return Finding(step, False, detail, read_objects(self._store.bucket))
+        return Finding(step, status == 200, f"{status} for HEAD {url}")

@@ -1,0 +1,51 @@
+"""What commands have in common: the environment, the settings, where logs go, Trio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import trio
+
+from parparchik.config import Config, Loaded, LogConfig, load
+from parparchik.server import configure_logging, configured_secrets
+
+_Result = TypeVar("_Result")
+
+config_option: Callable[[Any], Any] = click.option(
+    "--config",
+    "-c",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML file with the settings (or PARPARCHIK_CONFIG).",
+)
+
+
+def environment(**options: object) -> dict[str, str]:
+    """The process's environment, with options of the command line in place of the variables that
+    they are named after; an option that was not given (None) changes nothing."""
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    return {**os.environ, **given}
+
+
+def load_quietly(config_file: Path | None) -> tuple[Loaded, dict[str, str]]:
+    """Settings and environment for a command that works once and prints: only errors are logged,
+    to standard error."""
+    environ = environment()
+    loaded = load(environ, config_file)
+    configure_logging(
+        LogConfig(format="console", level="error"), secrets=configured_secrets(loaded.config)
+    )
+    return loaded, environ
+
+
+def bucket_names(config: Config) -> str:
+    return ", ".join(one.bucket.name for one in config.buckets)
+
+
+def run(function: Callable[..., Awaitable[_Result]], *args: object) -> _Result:
+    """`trio.run`, whose arguments mypy cannot follow."""
+    return trio.run(function, *args)

@@ -1,0 +1,48 @@
+"""`parparchik serve`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from parparchik.cli.options import config_option, environment, run
+from parparchik.cli.progress_bar import progress_bar
+from parparchik.config import load
+from parparchik.server import serve as serve_requests
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on (PARPARCHIK_HOST).")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port, 0 for any (PARPARCHIK_PORT).")
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+def serve(
+    config_file: Path | None,
+    host: str | None,
+    port: int | None,
+    log_format: str | None,
+    log_level: str | None,
+) -> None:
+    """Answer requests until SIGTERM or Ctrl-C.
+
+    Options win over the environment, and the environment over the file.
+    """
+    environ = environment(
+        PARPARCHIK_HOST=host,
+        PARPARCHIK_PORT=port,
+        PARPARCHIK_LOG_FORMAT=log_format,
+        PARPARCHIK_LOG_LEVEL=log_level,
+    )
+    loaded = load(environ, config_file)
+    run(
+        partial(
+            serve_requests,
+            loaded.config,
+            environ,
+            warnings=loaded.warnings,
+            on_progress=progress_bar(loaded.config.log),
+        )
+    )

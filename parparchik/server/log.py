@@ -1,0 +1,138 @@
+"""Logs: JSON lines for machines, or readable ones for people on a terminal.
+
+Everything goes through one writer: structlog's events, and what libraries say through the
+standard library's logging. Its last step looks at the finished line and blanks what must never
+be written: signatures by their shape, configured secrets by their value.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any, TextIO
+from urllib.parse import quote
+
+import structlog
+from structlog.typing import Processor
+
+from parparchik.config.model import Config, LogConfig
+
+REDACTED = "[redacted]"
+
+SHORTEST_SECRET = 8
+"""A shorter one is not looked for: it would blank innocent words."""
+
+BANNER_COLUMNS = 88
+
+QUIET_LIBRARIES = ("httpx", "httpcore", "hpack", "h2")
+"""At info and debug these write URLs and headers, which carry signatures."""
+
+_HINTS = ("signature=", "credential=", "token=", "bearer ")
+
+_SIGNATURES = re.compile(
+    r"(\b(?:signature|credential|x-amz-security-token)=|\bbearer )[^&\s\"'\\,]+", re.IGNORECASE
+)
+
+
+def configure_logging(
+    config: LogConfig, *, secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Set up this process's logging. `secrets` are values that may be written nowhere.
+
+    `stream` is standard error by default; format "auto" asks it whether it is a terminal.
+    """
+    stream = sys.stderr if stream is None else stream
+    for_people = config.format == "console" or (config.format == "auto" and stream.isatty())
+    level = logging.getLevelNamesMapping()[config.level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor] = [*_renderers(for_people, stream.isatty()), _Redactor(secrets)]
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,  # module-level loggers must follow a later configuration
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def configured_secrets(config: Config) -> list[str]:
+    """Every secret that the settings hold."""
+    secrets = list(config.auth.api_keys)
+    for bucket in config.buckets:
+        if keys := bucket.endpoint.keys:
+            secrets += [keys.secret_access_key, keys.session_token or ""]
+    return secrets
+
+
+def _renderers(for_people: bool, colors: bool) -> list[Processor]:
+    if for_people:
+        # Tracebacks stay plain: the pretty ones show local variables, and so credentials.
+        plain = structlog.dev.plain_traceback
+        return [
+            _unfold_banner,
+            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain),
+        ]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _unfold_banner(
+    logger: object, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A `banner`, which is a sequence of lines, becomes a block that nobody overlooks."""
+    if lines := event.pop("banner", None):
+        rule = "=" * BANNER_COLUMNS
+        event["event"] = "\n".join((event["event"], rule, *lines, rule))
+    return event
+
+
+def _to_json(event: MutableMapping[str, Any], **_: object) -> str:
+    """One line; what every event has comes first."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return json.dumps({**first, **event}, default=str, ensure_ascii=False)
+
+
+class _Redactor:
+    """The last processor: takes and returns the finished line."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = {
+            spelling
+            for secret in secrets
+            if len(secret) >= SHORTEST_SECRET
+            for spelling in _spellings(secret)
+        }
+        # The longest first: one secret may begin with another.
+        self._known = sorted(known, key=len, reverse=True)
+
+    def __call__(self, logger: object, method: str, line: Any) -> Any:
+        lowered = line.lower()
+        if any(hint in lowered for hint in _HINTS):
+            line = _SIGNATURES.sub(rf"\1{REDACTED}", line)
+        for secret in self._known:
+            line = line.replace(secret, REDACTED)
+        return line
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """As it is, in JSON, in a `repr` and in a URL."""
+    in_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    return secret, in_json, repr(secret)[1:-1], quote(secret, safe="")

@@ -1,0 +1,141 @@
+"""Where the rooms are put together: the only place that builds concrete ones.
+
+What a room asks for as a Protocol or a callable, it is given here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import trio
+
+from parparchik.config.model import Config
+from parparchik.errors import NoCredentials
+from parparchik.metrics import Exposition, Traffic
+from parparchik.model import ObjectStore
+from parparchik.registry import Service, ServiceStatistics
+from parparchik.routes import Authenticator, Responder
+from parparchik.s3 import S3Client, S3Statistics
+from parparchik.s3.credentials import CredentialStores
+from parparchik.server.readiness import ProcessReadiness
+from parparchik.server.supervise import BackgroundTask, Supervisor
+from parparchik.web import AccessLog, ASGIApp, Front, Management, create_management
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """All that speaks to S3. `tasks` have to run for it to go on working."""
+
+    client: S3Client
+    stores: tuple[ObjectStore, ...]
+    credentials: CredentialStores
+
+    @property
+    def tasks(self) -> tuple[tuple[str, BackgroundTask], ...]:
+        return (
+            ("s3 connections", self.client.run),
+            *(("s3 credentials", store.run) for store in self.credentials),
+        )
+
+
+    async def first_credentials(self) -> None:
+        """Returns when every source has been asked once, whatever came of it."""
+        for store in self.credentials:
+            with suppress(NoCredentials):
+                await store.load()
+
+
+def build_s3(config: Config, environ: Mapping[str, str]) -> S3:
+    """Clients for the configured buckets, in their order; nothing is asked yet. Raises
+    ConfigError."""
+    client = S3Client(config.s3)
+    region = config.buckets[0].endpoint.region
+    credentials = CredentialStores(environ, client.http, region=region)
+    stores = tuple(
+        client.bucket(bucket, credentials.for_endpoint(bucket.endpoint).current)
+        for bucket in config.buckets
+    )
+    return S3(client, stores, credentials)
+
+
+@asynccontextmanager
+async def open_stores(
+    config: Config, environ: Mapping[str, str]
+) -> AsyncIterator[Sequence[ObjectStore]]:
+    """The configured buckets, in their order, for as long as the context lasts; their first
+    credentials have been asked for. For commands: nothing is restarted that crashes."""
+    s3 = build_s3(config, environ)
+    # A context manager is where a nursery may be open across a yield: whoever uses it leaves it.
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as starting:
+            for _, task in s3.tasks:
+                starting.start_soon(nursery.start, task)
+        yield s3.stores
+        nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the metrics are read from."""
+
+    traffic: Traffic
+    registry: Service
+    s3_client: S3Client
+    readiness: ProcessReadiness
+    supervisor: Supervisor
+
+    def service(self) -> ServiceStatistics:
+        return self.registry.statistics()
+
+    def s3(self) -> S3Statistics:
+        return self.s3_client.statistics()
+
+    def ready(self) -> bool:
+        return self.readiness.reason() is None
+
+    def restarts(self) -> tuple[tuple[str, int], ...]:
+        return self.supervisor.restarts()
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything but the sockets. `tasks` run in the background, each supervised."""
+
+    app: ASGIApp
+    service: Service
+    readiness: ProcessReadiness
+    tasks: tuple[tuple[str, BackgroundTask], ...]
+
+
+def build_application(config: Config, s3: S3, supervisor: Supervisor) -> Application:
+    """The registry on `s3`, and the web plane before it."""
+    service = Service(s3.stores, config.routes)
+    readiness = ProcessReadiness(service, supervisor)
+    traffic = Traffic()
+    management = Management(
+        config=config,
+        service=service,
+        files=service.registry,
+        readiness=readiness,
+        exposition=Exposition(Sources(traffic, service, s3.client, readiness, supervisor)),
+        authenticator=Authenticator(config.auth),
+    )
+    front = Front(
+        Responder(service, s3.stores, config.routes, config.auth),
+        create_management(management),
+        AccessLog(traffic, enabled=config.log.access),
+    )
+
+    async def start_up(*, task_status: trio.TaskStatus[None]) -> None:
+        await s3.first_credentials()
+        await service.start_up(task_status=task_status)
+
+    tasks: tuple[tuple[str, BackgroundTask], ...] = (
+        *s3.tasks,
+        ("start-up", start_up),
+        ("verification", service.renew),
+        ("manifest writer", service.write_manifests),
+    )
+    return Application(front, service, readiness, tasks)

@@ -1,0 +1,20 @@
+"""The web plane: an ASGI front that answers file routes itself and hands the management API's
+exact paths to a small Quart app. It knows no S3 and no server.
+"""
+
+from parparchik.web.access import AccessLog
+from parparchik.web.front import Front
+from parparchik.web.management import Management, create_management
+from parparchik.web.protocols import ASGIApp, FileRoutes, Files, Readiness, RegistryService
+
+__all__ = [
+    "ASGIApp",
+    "AccessLog",
+    "FileRoutes",
+    "Files",
+    "Front",
+    "Management",
+    "Readiness",
+    "RegistryService",
+    "create_management",
+]

@@ -1,0 +1,32 @@
+"""The management API's paths: exact, and the only ones that are not file routes.
+
+A path below one of them (`/status/x`) is a file route of a bucket of that name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`name` is what metrics count its requests under; `paths` begins with the proper spelling,
+    the others are what existing clients ask for."""
+
+    name: str
+    paths: tuple[str, ...]
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+ENDPOINTS = (
+    Endpoint("status", ("/status",)),
+    Endpoint("readiness", ("/readiness", "/redines")),
+    Endpoint("healthcheck", ("/healthcheck", "/helthcheck")),
+    Endpoint("list", ("/list",)),
+    Endpoint("update", ("/update",)),
+    Endpoint("relocate", ("/relocate",), methods=("POST",)),
+    Endpoint("metrics", ("/metrics",)),
+)
+
+BY_PATH = {path.encode(): endpoint for endpoint in ENDPOINTS for path in endpoint.paths}
+"""By raw path, as it came over the wire."""
