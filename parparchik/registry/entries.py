@@ -14,9 +14,10 @@ A million entries must fit (at most 250 bytes each) and nothing here may stall t
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from parparchik.model import Bucket, Entry
 from parparchik.registry.recency import MONTH_S, WEEK_S, Recency
@@ -30,6 +31,7 @@ _TIME_SHIFT = 8
 _TIME_MASK = (1 << 34) - 1  # until the year 2514
 _SIZE_SHIFT = 42
 _BATCH = 1000
+_OVERSAMPLING = 4  # keys looked at for each bound, so that no range is far from the others
 
 
 def pack(index: int, size_bytes: int, last_modified_s: int) -> int:
@@ -188,25 +190,37 @@ class Registry:
     def sorted_slices(self) -> Iterator[list[tuple[str, int]]]:
         """Every (key, packed) in the order of the keys' UTF-8 bytes, at most 1,000 at a time.
 
-        The keys are those at the time of the call, less what was removed since. Slices may be
-        empty: they only mark where the caller may let others run.
+        The keys are those that the walk found when it began, less what was removed since. Slices
+        may be empty: they only mark where the caller may let others run.
         """
+        # A sample of the keys divides all of them into ranges; then each range is sorted alone.
         # Code points compare as their UTF-8 bytes do, so Python's order of strings is S3's.
-        ordered: list[list[str]] = []
-        for number, shard in enumerate(self._shards):
+        bounds = self._sample(len(self) // _BATCH)
+        ranges: list[list[str]] = [[] for _ in range(len(bounds) + 1)]
+        yield []
+        for shard in self._shards:
+            for key in shard:
+                ranges[bisect_right(bounds, key)].append(key)
             if shard:
-                ordered.append(sorted(shard))
-            if number % 16 == 15:
                 yield []
-        batch: list[tuple[str, int]] = []
-        for key in heapq.merge(*ordered):
-            packed = self.packed(key)
-            if packed is not None:
-                batch.append((key, packed))
-                if len(batch) == _BATCH:
-                    yield batch
-                    batch = []
-        yield batch
+        for keys in ranges:
+            keys.sort()
+            for start in range(0, len(keys), _BATCH):
+                yield [
+                    (key, packed)
+                    for key in keys[start : start + _BATCH]
+                    if (packed := self.packed(key)) is not None
+                ]
+            keys.clear()
+
+    def _sample(self, count: int) -> list[str]:
+        """`count` keys that divide all keys into ranges of about the same size."""
+        oversampled: list[str] = []
+        per_shard = -(-count * _OVERSAMPLING // _SHARDS)
+        for shard in self._shards:
+            oversampled += islice(shard, per_shard)
+        oversampled.sort()
+        return oversampled[_OVERSAMPLING::_OVERSAMPLING] if count else []
 
     def sorted_batches(self) -> Iterator[list[Entry]]:
         """`sorted_slices`, as entries."""

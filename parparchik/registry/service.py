@@ -123,8 +123,9 @@ class Service:
     async def update(self, key: str) -> Entry | None:
         """Verify `key`, or search it in every bucket, now; returns after the manifests have it.
         Raises UpstreamError and PersistFailed."""
+        before = self.registry.get(key)
         resolution = await self.resolver.verify(key)
-        await self._persist()
+        await self._persist(before, resolution.entry)
         return resolution.entry
 
     async def relocate(self, key: str) -> Relocation | None:
@@ -138,13 +139,13 @@ class Service:
             raise presence.errors[0]
         if not presence.heads:
             self.resolver.forget(key)
-            await self._persist()
+            await self._persist(before)
             return None
         names = [self._stores[index].bucket.name for index, _ in presence.heads]
         entry = self.resolver.learn(key, *presence.heads[0]).entry
         assert entry is not None  # noqa: S101  `learn` gives what it was given
         self.registry.set_duplicate(key, len(names) > 1)
-        await self._persist()
+        await self._persist(before, entry)
         moved = before is not None and before.bucket.name != names[0]
         return Relocation(
             entry,
@@ -156,12 +157,14 @@ class Service:
             else None,
         )
 
-    async def _persist(self) -> None:
-        """Returns when every manifest in S3 has what the registry has. Raises PersistFailed."""
-        unread = [file.store.bucket.name for file in self.writer.files if not file.adopted]
-        await self.writer.flush()
-        if unread:
-            raise PersistFailed(f"not read yet, so not to be written: {', '.join(unread)}")
+    async def _persist(self, *entries: Entry | None) -> None:
+        """Returns when the manifests of the buckets that these entries are in, or were in, are
+        in S3 as the registry has them. Raises PersistFailed."""
+        names = {entry.bucket.name for entry in entries if entry is not None}
+        files = [file for file in self.writer.files if file.store.bucket.name in names]
+        await self.writer.flush(files)
+        if unread := [file.store.bucket.name for file in files if not file.adopted]:
+            raise PersistFailed(f"the manifest has not been read yet: {', '.join(unread)}")
 
     async def sync(self) -> None:
         """Read all buckets by listing and make the registry what they hold; writes nothing

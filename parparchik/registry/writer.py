@@ -187,8 +187,8 @@ class ManifestWriter:
         self.files = tuple(ManifestFile(registry, i, store) for i, store in enumerate(stores))
         self._window_s = max(window_s, SHORTEST_PAUSE_S)
 
-    async def flush(self) -> None:
-        """Write what is dirty, now, all buckets in parallel. Raises PersistFailed."""
+    async def flush(self, files: Sequence[ManifestFile] | None = None) -> None:
+        """Write what is dirty, of `files` or of all, now and in parallel. Raises PersistFailed."""
         failed: list[str] = []
 
         async def write(file: ManifestFile) -> None:
@@ -197,7 +197,7 @@ class ManifestWriter:
             except UpstreamError as error:
                 failed.append(f"{file.store.bucket.name}: {error}")
 
-        dirty = [file for file in self.files if file.dirty]
+        dirty = [file for file in (self.files if files is None else files) if file.dirty]
         if not dirty:
             return
         async with trio.open_nursery() as nursery:
