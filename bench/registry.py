@@ -23,7 +23,7 @@ import trio
 
 from parparchik.config import RoutesConfig
 from parparchik.errors import Unavailable
-from parparchik.model import Bucket, ListPage, Method, ObjectHead, StoredObject
+from parparchik.model import Bucket, ListPage, Method, ObjectHead, PresignedUrl, StoredObject
 from parparchik.registry import Registry, Service
 from parparchik.registry.entries import pack
 from parparchik.registry.manifest import Encoder
@@ -70,7 +70,7 @@ class MemoryStore:
     def public_url(self, key: str) -> str:
         return f"http://127.0.0.1/{key}"
 
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
+    def presign(self, method: Method, key: str, *, expires_s: int) -> PresignedUrl:
         raise Unavailable("not signed here")
 
 

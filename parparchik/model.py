@@ -90,6 +90,15 @@ class StoredObject:
     head: ObjectHead
 
 
+@dataclass(frozen=True, slots=True)
+class PresignedUrl:
+    """A URL that needs no credentials. `expires_at_s` is when S3 stops honouring it: the life
+    asked for, or less where the credentials that signed it end before."""
+
+    url: str
+    expires_at_s: float
+
+
 class ObjectStore(Protocol):
     """One bucket on one S3 endpoint. Every method that asks S3 raises `UpstreamError` when S3
     gives no usable answer; only None says that an object does not exist."""
@@ -133,7 +142,7 @@ class ObjectStore(Protocol):
         """The plain URL that clients are sent to."""
         ...
 
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
+    def presign(self, method: Method, key: str, *, expires_s: int) -> PresignedUrl:
         """A URL signed for `method` alone, for `expires_s` seconds from now. No I/O: raises
         NoCredentials when no valid credentials are at hand."""
         ...

@@ -26,7 +26,15 @@ from parparchik.errors import (
     Unavailable,
     UpstreamError,
 )
-from parparchik.model import Bucket, ListedObject, ListPage, Method, ObjectHead, StoredObject
+from parparchik.model import (
+    Bucket,
+    ListedObject,
+    ListPage,
+    Method,
+    ObjectHead,
+    PresignedUrl,
+    StoredObject,
+)
 
 T = TypeVar("T")
 
@@ -91,6 +99,7 @@ class FakeBucket:
         self.asked: list[Asked] = []
         self.most_in_flight = 0
         self.presigned = 0
+        self.now: Callable[[], float] = lambda: NOW_S  # what it signs by
         self._in_flight = 0
         for key in keys:
             self.add(key)
@@ -193,12 +202,13 @@ class FakeBucket:
     def public_url(self, key: str) -> str:
         return f"https://public.example/{self._bucket.name}/{quote(key)}"
 
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
+    def presign(self, method: Method, key: str, *, expires_s: int) -> PresignedUrl:
         if not self.has_credentials:
             raise NoCredentials("no credentials at hand")
         self.presigned += 1
         path = f"{self._bucket.name}/{quote(key)}"
-        return f"https://signed.example/{path}?for={method}&life={expires_s}&n={self.presigned}"
+        url = f"https://signed.example/{path}?for={method}&life={expires_s}&n={self.presigned}"
+        return PresignedUrl(url, self.now() + expires_s)
 
     # -- behind it -----------------------------------------------------------------------------
 

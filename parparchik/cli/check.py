@@ -10,7 +10,7 @@ import trio
 
 from parparchik.cli.examine import Examination, Finding
 from parparchik.cli.failures import FAILED, OK, one_line
-from parparchik.cli.grants import policy
+from parparchik.cli.grants import policies
 from parparchik.cli.options import bucket_names, config_option, load_quietly, run
 from parparchik.cli.table import table
 from parparchik.config import Config
@@ -44,8 +44,8 @@ def check(config_file: Path | None, no_write: bool) -> int:
     click.echo(table(rows))
     every = [finding for _, ones in findings for finding in ones]
     missing = {one.grant for one in every if one.passed is False and one.grant is not None}
-    if missing:
-        click.echo(f"\nTo grant:\n{policy(missing)}")
+    for grantee, document in policies(missing):
+        click.echo(f"\nTo grant to {grantee}:\n{document}")
     return FAILED if any(one.passed is False for one in every) else OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -32,6 +33,7 @@ def demo_s3() -> Iterator[str]:
 
     moto takes any signature for good: it shows how redirects work, not that they are right.
     """
+    _forget_aws_settings()
     try:
         from moto.server import ThreadedMotoServer
     except ImportError:
@@ -50,6 +52,14 @@ def demo_s3() -> Iterator[str]:
         yield f"{host}:{port}"
     finally:
         server.stop()
+
+
+def _forget_aws_settings() -> None:
+    """moto asks boto3, which reads this process's environment: an AWS_PROFILE that is not there,
+    or a file it cannot read, would be an error 500 for each request."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def _fill(host: str, port: int) -> None:

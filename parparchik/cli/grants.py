@@ -1,4 +1,4 @@
-"""What to grant: the IAM statement that lets a bucket work, whatever of it is missing now."""
+"""What to grant: the permissions that a bucket needs, as the documents that give them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from parparchik.model import Bucket
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One action on one resource, an ARN."""
+    """One action on one resource, an ARN: to the credentials in use, or to `anyone` at all."""
 
     action: str
     resource: str
-
-    def __str__(self) -> str:
-        return f"{self.action} on {self.resource}"
+    anyone: bool = False
 
 
 def list_bucket(bucket: Bucket) -> Grant:
     return Grant("s3:ListBucket", f"arn:aws:s3:::{bucket.name}")
 
 
-def read_objects(bucket: Bucket) -> Grant:
-    return Grant("s3:GetObject", f"arn:aws:s3:::{bucket.name}/*")
+def read_objects(bucket: Bucket, *, anyone: bool = False) -> Grant:
+    return Grant("s3:GetObject", f"arn:aws:s3:::{bucket.name}/*", anyone)
 
 
 def write_manifest(bucket: Bucket) -> Grant:
@@ -35,10 +33,25 @@ def write_manifest(bucket: Bucket) -> Grant:
     return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/{beside}")
 
 
-def policy(grants: Iterable[Grant]) -> str:
-    """An IAM policy document that gives them, a statement for each."""
+def policies(grants: Iterable[Grant]) -> list[tuple[str, str]]:
+    """Where to put each document, and the document: one policy for the credentials in use, and a
+    bucket policy for each bucket that anyone may read."""
+    ours = sorted({grant for grant in grants if not grant.anyone})
+    found = [("the credentials, as an IAM policy", _document(ours))] if ours else []
+    for grant in sorted({grant for grant in grants if grant.anyone}):
+        bucket = grant.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+        found.append((f"everyone, as the policy of bucket {bucket}", _document([grant])))
+    return found
+
+
+def _document(grants: Iterable[Grant]) -> str:
     statements = [
-        {"Effect": "Allow", "Action": one.action, "Resource": one.resource}
-        for one in sorted(set(grants))
+        {
+            "Effect": "Allow",
+            **({"Principal": "*"} if grant.anyone else {}),
+            "Action": grant.action,
+            "Resource": grant.resource,
+        }
+        for grant in grants
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)

@@ -59,4 +59,4 @@ async def _sign(
 ) -> str:
     async with open_stores(config, environ) as stores:
         store = next(store for store in stores if store.bucket.name == bucket)
-        return store.presign(method, key, expires_s=expires_s)
+        return store.presign(method, key, expires_s=expires_s).url

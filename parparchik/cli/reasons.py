@@ -107,7 +107,8 @@ def _of_choice(
     served: Entry | None,
 ) -> str:
     if served is None:
-        return "no bucket"
+        unsure = any(isinstance(one, UpstreamError) for one in found)
+        return "not known: S3 could not tell" if unsure else "no bucket"
     name = served.bucket.name
     if registered is None or registered.bucket.name != name:
         return f"{name}: the first in priority order that has it"

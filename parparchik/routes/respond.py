@@ -11,6 +11,7 @@ life has passed: so every client gets at least nineteen twentieths of it.
 from __future__ import annotations
 
 import math
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -36,15 +37,38 @@ class Lookup(Protocol):
 
 
 class _Prepared:
-    """The redirect of one method and path, ready to be sent again."""
+    """The redirect of one method and path, ready to be sent again for `reuse_s`."""
 
-    __slots__ = ("by_freshness", "entry", "signed_at_s", "target")
+    __slots__ = ("_by_freshness", "entry", "location", "made_at_s", "reuse_s", "target")
 
-    def __init__(self, target: Target, entry: Entry) -> None:
+    def __init__(
+        self, target: Target, entry: Entry, location: str, made_at_s: float, reuse_s: float
+    ) -> None:
         self.target = target
         self.entry = entry
-        self.signed_at_s = -math.inf
-        self.by_freshness: dict[bool | None, Answer] = {}
+        self.location = location
+        self.made_at_s = made_at_s
+        self.reuse_s = reuse_s
+        self._by_freshness: dict[bool | None, Answer] = {}
+
+    def serves(self, entry: Entry, now_s: float) -> bool:
+        """Not when younger than nothing either: a clock that was set back has signed for another
+        time."""
+        return (self.entry is entry or self.entry == entry) and (
+            0 <= now_s - self.made_at_s < self.reuse_s
+        )
+
+    def answer(self, fresh: bool | None) -> Answer:
+        """The redirect with its X-Parparchik-Verified."""
+        answer = self._by_freshness.get(fresh)
+        if answer is None:
+            answer = self._by_freshness[fresh] = answers.redirect(
+                self.location,
+                kind=_kind(self.target),
+                private=not self.entry.bucket.public,
+                verified=fresh,
+            )
+        return answer
 
 
 class Responder:
@@ -64,7 +88,6 @@ class Responder:
         self._stores = {store.bucket.name: store for store in stores}
         self._namespaces = Namespaces([store.bucket for store in stores])
         self._config = config
-        self._reuse_s = config.presign_expires_s / _REUSE_SHARE
         self._authenticator = Authenticator(auth)
         self._now = now
         self._prepared: dict[Method, OrderedDict[bytes, _Prepared]] = {
@@ -117,42 +140,27 @@ class Responder:
             return answers.unauthorized(kind=_kind(target))
         if entry is None:
             return answers.not_found(target.route, kind=_kind(target))
-        cache = self._prepared[request.method]
+        cache, now_s = self._prepared[request.method], self._now()
         prepared = cache.get(path)
-        if prepared is None or (prepared.entry is not entry and prepared.entry != entry):
-            prepared = cache[path] = _Prepared(target, entry)
+        if prepared is None or not prepared.serves(entry, now_s):
+            try:
+                prepared = cache[path] = self._prepare(request.method, target, entry, now_s)
+            except ParparchikError as error:
+                return answers.failure(error, kind=_kind(target))
         cache.move_to_end(path)
         if len(cache) > self._config.prepared_max:
             cache.popitem(last=False)
-        if not entry.bucket.public:
-            now_s = self._now()
-            # Also younger than nothing: a clock that was set back has signed for another time.
-            if not 0 <= now_s - prepared.signed_at_s < self._reuse_s:
-                prepared.by_freshness.clear()
-                prepared.signed_at_s = now_s
-        answer = prepared.by_freshness.get(resolution.fresh)
-        if answer is None:
-            try:
-                answer = self._redirect(request.method, prepared, resolution.fresh)
-            except ParparchikError as error:
-                return answers.failure(error, kind=_kind(target))
-            prepared.by_freshness[resolution.fresh] = answer
-        return answer
+        return prepared.answer(resolution.fresh if self._config.verified_header else None)
 
-    def _redirect(self, method: Method, prepared: _Prepared, fresh: bool | None) -> Answer:
-        entry = prepared.entry
+    def _prepare(self, method: Method, target: Target, entry: Entry, now_s: float) -> _Prepared:
+        """Raises NoCredentials."""
         store = self._stores[entry.bucket.name]
         if entry.bucket.public:
-            location = store.public_url(entry.key)
-        else:
-            # Signed for the method asked: S3 refuses a HEAD on a URL that was signed for GET.
-            location = store.presign(method, entry.key, expires_s=self._config.presign_expires_s)
-        return answers.redirect(
-            location,
-            kind=_kind(prepared.target),
-            private=not entry.bucket.public,
-            verified=fresh if self._config.verified_header else None,
-        )
+            return _Prepared(target, entry, store.public_url(entry.key), now_s, math.inf)
+        # Signed for the method asked: S3 refuses a HEAD on a URL that was signed for GET.
+        signed = store.presign(method, entry.key, expires_s=self._config.presign_expires_s)
+        life_s = signed.expires_at_s - now_s
+        return _Prepared(target, entry, signed.url, now_s, life_s / _REUSE_SHARE)
 
 
 def _kind(target: Target) -> str:

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from parparchik.config.model import AddressingStyle, Endpoint
+from parparchik.config import Endpoint
 from parparchik.errors import ConfigError
 from parparchik.s3.sigv4 import encode_key
 
@@ -76,36 +76,37 @@ def internal_address(bucket: str, endpoint: Endpoint) -> Address:
     """Where we ask for the bucket's objects. ConfigError where the style cannot work."""
     if endpoint.url is None:
         return _aws_address(bucket, endpoint)
-    return _custom_address(bucket, endpoint.url, endpoint.addressing)
+    return _custom_address(bucket, endpoint.url, endpoint)
 
 
 def external_address(bucket: str, endpoint: Endpoint) -> Address:
     """Where clients are sent for the bucket's objects. ConfigError where the style cannot work."""
     if endpoint.external_url is None:
         return internal_address(bucket, endpoint)
-    return _custom_address(bucket, endpoint.external_url, endpoint.addressing)
+    return _custom_address(bucket, endpoint.external_url, endpoint)
 
 
 def _aws_address(bucket: str, endpoint: Endpoint) -> Address:
     suffix = next(dns for prefix, dns in _AWS_SUFFIXES if endpoint.region.startswith(prefix))
     host = f"s3.{endpoint.region}.{suffix}"
-    style = endpoint.addressing
-    if style == "auto":
-        style = "virtual" if _DNS_LABEL.fullmatch(bucket) else "path"
-    return _address(bucket, Origin("https", host, 443), "", style)
+    virtual = endpoint.addressing == "virtual" or (
+        endpoint.addressing == "auto" and _DNS_LABEL.fullmatch(bucket) is not None
+    )
+    return _address(bucket, Origin("https", host, 443), "", virtual=virtual)
 
 
-def _custom_address(bucket: str, url: str, style: AddressingStyle) -> Address:
+def _custom_address(bucket: str, url: str, endpoint: Endpoint) -> Address:
     parts = urlsplit(url)
     host = parts.hostname
     if parts.scheme not in _DEFAULT_PORTS or not host:
         raise ConfigError(f"not an S3 endpoint: {url!r}; S3_ENDPOINT is a URL or host:port")
     origin = Origin(parts.scheme, host, parts.port or _DEFAULT_PORTS[parts.scheme])
-    return _address(bucket, origin, parts.path.rstrip("/"), style)
+    virtual = endpoint.addressing == "virtual"
+    return _address(bucket, origin, parts.path.rstrip("/"), virtual=virtual)
 
 
-def _address(bucket: str, origin: Origin, prefix: str, style: AddressingStyle) -> Address:
-    if style != "virtual":
+def _address(bucket: str, origin: Origin, prefix: str, *, virtual: bool) -> Address:
+    if not virtual:
         return Address(origin, f"{prefix}/{encode_key(bucket)}")
     if _is_ip(origin.host):
         raise ConfigError(

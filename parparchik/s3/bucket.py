@@ -18,7 +18,7 @@ import trio
 
 from parparchik.config import BucketConfig, S3Config
 from parparchik.errors import UpstreamError
-from parparchik.model import Bucket, ListPage, Method, ObjectHead, StoredObject
+from parparchik.model import Bucket, ListPage, Method, ObjectHead, PresignedUrl, StoredObject
 from parparchik.s3.addressing import external_address, internal_address
 from parparchik.s3.auth import SigV4Auth
 from parparchik.s3.call import Caller
@@ -149,14 +149,19 @@ class S3Bucket:
     def public_url(self, key: str) -> str:
         return self._external.url(key)
 
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
-        return self._presigner.url(
+    def presign(self, method: Method, key: str, *, expires_s: int) -> PresignedUrl:
+        credentials, now_s = self._credentials(), self._now()
+        url = self._presigner.url(
             method,
             self._external.path(key),
-            credentials=self._credentials(),
-            now_s=self._now(),
+            credentials=credentials,
+            now_s=now_s,
             expires_s=expires_s,
         )
+        ends_s = now_s + expires_s
+        if credentials.expires_at_s is not None:
+            ends_s = min(ends_s, credentials.expires_at_s)
+        return PresignedUrl(url, ends_s)
 
     def statistics(self) -> tuple[OperationStatistics, ...]:
         return tuple(

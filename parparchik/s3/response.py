@@ -19,7 +19,6 @@ import httpx
 MAX_HEAD_BYTES = 64 * 1024  # of one response, with the interim ones before it
 
 _HEAD_END = b"\r\n\r\n"
-_NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # without: a body ends at the end
 
 
@@ -146,7 +145,7 @@ class ResponseParser:
             self._begin()
             return
         self.head_complete = True
-        self.complete = events.ended or self._to_head or self.status in _NO_BODY
+        self.complete = events.ended or self._to_head
         options = b",".join([v for name, v in events.headers if name == b"connection"]).lower()
         given = {option.strip() for option in options.split(b",")}
         self.keep_alive = b"keep-alive" in given if version == "1.0" else b"close" not in given

@@ -95,12 +95,12 @@ class Retrier:
 
         Raises what the last attempt raised, or Unavailable when time is up.
         """
-        end = trio.current_time() + total_s
+        now_s = trio.current_time()
+        end_s = now_s + total_s
         retried = 0
         while True:
-            deadline = min(end, trio.current_time() + attempt_s)
             try:
-                with trio.CancelScope(deadline=deadline):
+                with trio.CancelScope(deadline=min(end_s, now_s + attempt_s)):
                     result = await attempt()
                     self._budget.refund()
                     return result
@@ -110,13 +110,14 @@ class Retrier:
             pause_s = self._pause_s(retried, failure)
             if (
                 retried >= self._retries
-                or trio.current_time() + pause_s >= end
+                or trio.current_time() + pause_s >= end_s
                 or not self._budget.spend()
             ):
                 raise failure
             retried += 1
             on_retry()
             await trio.sleep(pause_s)
+            now_s = trio.current_time()
 
     def _pause_s(self, retried: int, failure: Transient) -> float:
         pause_s = self._random() * min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0**retried)

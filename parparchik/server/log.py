@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -29,6 +29,12 @@ BANNER_COLUMNS = 88
 
 QUIET_LIBRARIES = ("httpx", "httpcore", "hpack", "h2")
 """At info and debug these write URLs and headers, which carry signatures."""
+
+SECRET_VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
 
 _HINTS = ("signature=", "credential=", "token=", "bearer ")
 
@@ -71,9 +77,10 @@ def configure_logging(
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-def configured_secrets(config: Config) -> list[str]:
-    """Every secret that the settings hold."""
+def configured_secrets(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Every secret that the settings hold, and those of AWS's variables in `environ`."""
     secrets = list(config.auth.api_keys)
+    secrets += [(environ or {}).get(name, "") for name in SECRET_VARIABLES]
     for bucket in config.buckets:
         if keys := bucket.endpoint.keys:
             secrets += [keys.secret_access_key, keys.session_token or ""]

@@ -47,7 +47,7 @@ async def serve(
 
     Raises ConfigError, and StoppedAtOnce (in an ExceptionGroup) at a second signal.
     """
-    configure_logging(config.log, secrets=configured_secrets(config))
+    configure_logging(config.log, secrets=configured_secrets(config, environ))
     _introduce(config, warnings)
     supervisor = Supervisor()
     application = build_application(config, build_s3(config, environ), supervisor)

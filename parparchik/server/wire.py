@@ -39,7 +39,6 @@ class S3:
             *(("s3 credentials", store.run) for store in self.credentials),
         )
 
-
     async def first_credentials(self) -> None:
         """Returns when every source has been asked once, whatever came of it."""
         for store in self.credentials:

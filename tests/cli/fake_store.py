@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parparchik.errors import NotSupported, PreconditionFailed, UpstreamError
-from parparchik.model import Bucket, ListedObject, ListPage, Method, ObjectHead, StoredObject
+from parparchik.model import (
+    Bucket,
+    ListedObject,
+    ListPage,
+    Method,
+    ObjectHead,
+    PresignedUrl,
+    StoredObject,
+)
 from parparchik.s3.credentials import CredentialStatus
 
 
@@ -73,8 +81,9 @@ class FakeStore:
     def public_url(self, key: str) -> str:
         return f"http://127.0.0.1:1/{self.bucket.name}/{key}"
 
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
-        return f"http://127.0.0.1:1/{key}?{method}&{expires_s}&X-Amz-Signature=secret"
+    def presign(self, method: Method, key: str, *, expires_s: int) -> PresignedUrl:
+        url = f"http://127.0.0.1:1/{key}?{method}&{expires_s}&X-Amz-Signature=secret"
+        return PresignedUrl(url, float(expires_s))
 
 
 class FakeCredentials:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,9 +34,13 @@ class Program:
 
     def wait_for(self, text: str) -> str:
         """The next line that has `text`."""
+        deadline = time.monotonic() + DEADLINE_S
         while True:
-            line = self._lines.get(timeout=DEADLINE_S)
-            assert line is not None, f"it ended without saying {text!r}:\n{self.output}"
+            try:
+                line = self._lines.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                line = None
+            assert line is not None, f"it has not said {text!r}:\n{self.output}"
             if text in line:
                 return line
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from parparchik.cli.examine import Examination, Finding
-from parparchik.cli.grants import Grant, policy
+from parparchik.cli.grants import Grant, policies
 from parparchik.errors import Denied, NoBucket, NoCredentials, Unavailable, UpstreamError
 from parparchik.model import Bucket
 from tests.cli.fake_store import FakeCredentials, FakeStore
@@ -163,13 +163,15 @@ async def test_a_public_bucket_out_of_reach_is_no_failure() -> None:
     assert findings["anyone reads"].detail == "not tried: no file to ask for"
 
 
-def test_the_policy_names_each_grant_once() -> None:
-    document = json.loads(policy([WRITING, LISTING, LISTING]))
-    assert document["Statement"] == [
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::files"},
-        {
-            "Effect": "Allow",
-            "Action": "s3:PutObject",
-            "Resource": "arn:aws:s3:::files/.parparchik/*",
-        },
+def test_grants_become_policies() -> None:
+    anyone = Grant("s3:GetObject", "arn:aws:s3:::files/*", anyone=True)
+    (ours, to_us), (theirs, to_them) = policies([WRITING, LISTING, LISTING, anyone])
+    assert "IAM" in ours
+    assert theirs == "everyone, as the policy of bucket files"
+    assert json.loads(to_us)["Statement"] == [
+        {"Effect": "Allow", "Action": one.action, "Resource": one.resource}
+        for one in (LISTING, WRITING)
     ]
+    (statement,) = json.loads(to_them)["Statement"]
+    assert (statement["Principal"], statement["Action"]) == ("*", "s3:GetObject")
+    assert policies([]) == []

@@ -10,7 +10,7 @@ import pytest
 
 from parparchik.s3 import S3Client
 from parparchik.s3.transport import Transport
-from tests.s3.fake_s3 import quick
+from tests.s3.fake_s3 import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,6 @@ async def client(transport: Transport) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def s3() -> Iterator[S3Client]:
     """Our client, with little patience."""
-    client = S3Client(quick())
+    client = S3Client(QUICK)
     yield client
     client.close()

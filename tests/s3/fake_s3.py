@@ -10,6 +10,10 @@ from parparchik.s3 import Credentials, S3Bucket, S3Client
 from tests.s3.scripted import ScriptedServer, Seen
 
 KEYS = Credentials("AKIDEXAMPLE", "SECRETEXAMPLE")
+# Nothing takes long.
+QUICK = S3Config(
+    connect_timeout_s=2, read_timeout_s=2, total_timeout_s=5, probe_timeout_s=5, retries=2
+)
 OBJECT = {
     "Last-Modified": "Tue, 05 May 2026 10:00:00 GMT",
     "ETag": '"0123"',
@@ -41,16 +45,3 @@ def config_of(
 
 def open_bucket(client: S3Client, server: ScriptedServer, name: str = "files") -> S3Bucket:
     return client.bucket(config_of(server, name), lambda: KEYS)
-
-
-def quick(**settings: float) -> S3Config:
-    """Settings under which nothing takes long."""
-    return S3Config(
-        connect_timeout_s=2,
-        read_timeout_s=settings.get("read_timeout_s", 2),
-        total_timeout_s=settings.get("total_timeout_s", 5),
-        probe_timeout_s=settings.get("probe_timeout_s", 5),
-        retries=int(settings.get("retries", 2)),
-        max_connections=int(settings.get("max_connections", 128)),
-        denied_is_missing=bool(settings.get("denied_is_missing", False)),
-    )

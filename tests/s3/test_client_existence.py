@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import trio
 
+from parparchik.config import S3Config
 from parparchik.errors import Denied, NoBucket, Unavailable, UpstreamError, WrongRegion
 from parparchik.model import ObjectHead
 from parparchik.s3 import Credentials, S3Client
 from parparchik.s3.addressing import Origin
-from tests.s3.fake_s3 import OBJECT, answer, config_of, error, open_bucket, quick
+from tests.s3.fake_s3 import OBJECT, QUICK, answer, config_of, error, open_bucket
 from tests.s3.scripted import Peer, ScriptedServer, Seen, replying, serve
 
 
@@ -22,8 +24,8 @@ def without(status: int, code: str) -> Callable[[Seen], bytes]:
 
 
 @contextmanager
-def client_with(**settings: float) -> Iterator[S3Client]:
-    client = S3Client(quick(**settings))
+def client_with(config: S3Config) -> Iterator[S3Client]:
+    client = S3Client(config)
     try:
         yield client
     finally:
@@ -95,7 +97,7 @@ async def test_denied_is_not_absent(nursery: trio.Nursery, s3: S3Client) -> None
 
 async def test_denied_is_absent_where_the_operator_says_so(nursery: trio.Nursery) -> None:
     server: ScriptedServer = await nursery.start(serve, replying(without(403, "AccessDenied")))
-    with client_with(denied_is_missing=True) as s3:
+    with client_with(replace(QUICK, denied_is_missing=True)) as s3:
         bucket = open_bucket(s3, server)
         assert [await bucket.head("a"), await bucket.head("b")] == [None, None]
     assert methods(server) == ["HEAD", "GET", "HEAD"]
@@ -114,7 +116,7 @@ async def test_a_wrong_clock_or_secret_is_never_an_absence(
     nursery: trio.Nursery, code: str, hint: str
 ) -> None:
     server: ScriptedServer = await nursery.start(serve, replying(without(403, code)))
-    with client_with(denied_is_missing=True) as s3:
+    with client_with(replace(QUICK, denied_is_missing=True)) as s3:
         bucket = open_bucket(s3, server)
         for _ in range(2):
             with pytest.raises(Denied, match=hint):
@@ -130,7 +132,7 @@ async def test_a_reason_is_not_believed_for_other_credentials(nursery: trio.Nurs
 
     server: ScriptedServer = await nursery.start(serve, replying(reply))
     keys = Credentials("GOOD", "s")
-    with client_with(denied_is_missing=True) as s3:
+    with client_with(replace(QUICK, denied_is_missing=True)) as s3:
         bucket = s3.bucket(config_of(server), lambda: keys)
         assert await bucket.head("k") is None
         keys = Credentials("BAD", "s")
@@ -229,7 +231,10 @@ async def test_a_hung_server_is_unavailable_in_time(nursery: trio.Nursery) -> No
         await peer.closed_by_client()
 
     server: ScriptedServer = await nursery.start(serve, script)
-    with client_with(probe_timeout_s=0.2) as s3, pytest.raises(Unavailable, match=r"0\.2 s"):
+    with (
+        client_with(replace(QUICK, probe_timeout_s=0.2)) as s3,
+        pytest.raises(Unavailable, match=r"0\.2 s"),
+    ):
         await open_bucket(s3, server).head("k")
 
 
@@ -240,7 +245,7 @@ async def test_a_hung_connection_is_given_up_for_another(nursery: trio.Nursery) 
         await peer.closed_by_client()
 
     server: ScriptedServer = await nursery.start(serve, script)
-    with client_with(read_timeout_s=0.1) as s3:
+    with client_with(replace(QUICK, read_timeout_s=0.1)) as s3:
         assert await open_bucket(s3, server).head("k") is not None
     assert server.connections == 2
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from parparchik.config.model import BucketConfig, Config, Endpoint, RoutesConfig, S3Config
-from parparchik.errors import Unavailable
-from parparchik.model import Bucket, ListedObject, ListPage, Method, ObjectHead, StoredObject
+from parparchik.config.model import (
+    AuthConfig,
+    BucketConfig,
+    Config,
+    Endpoint,
+    RoutesConfig,
+    S3Config,
+)
+from parparchik.model import Bucket, ObjectHead
 from parparchik.registry import Service
 from parparchik.s3 import S3Client
 from parparchik.s3.credentials import CredentialStores
@@ -24,69 +29,25 @@ from parparchik.server.progress import LOG_EVERY_S, report_progress
 from parparchik.server.serve import answer_until
 from parparchik.server.supervise import Supervisor
 from parparchik.server.wire import S3, Application, build_application
+from tests.fakes import FakeBucket
+from tests.web.conftest import Connection
 
 if TYPE_CHECKING:
     from tests.server.conftest import Logged
 
 BUCKET = Bucket("photos", public=True)
-MANIFEST = BUCKET.manifest_key
 GRACE_S = 20.0
 
 
-@dataclass
-class MemoryStore:
-    """A bucket in memory. `gate`, where set, holds up every HEAD; `down` makes S3 fail."""
+class Store(FakeBucket):
+    """`gate`, where set, holds up every HEAD of a file."""
 
-    bucket: Bucket
-    objects: dict[str, bytes] = field(default_factory=dict)
     gate: trio.Event | None = None
-    down: bool = False
-
-    def _head(self, key: str) -> ObjectHead | None:
-        if self.down:
-            raise Unavailable("S3 is away")
-        if key not in self.objects:
-            return None
-        etag = hashlib.md5(self.objects[key]).hexdigest()
-        return ObjectHead(len(self.objects[key]), 1_000, f'"{etag}"')
 
     async def head(self, key: str) -> ObjectHead | None:
-        await trio.lowlevel.checkpoint()
         if self.gate is not None and not self.bucket.reserves(key):
             await self.gate.wait()
-        return self._head(key)
-
-    async def get(self, key: str) -> StoredObject | None:
-        await trio.lowlevel.checkpoint()
-        head = self._head(key)
-        return None if head is None else StoredObject(self.objects[key], head)
-
-    async def put(
-        self,
-        key: str,
-        pieces: Sequence[bytes],
-        *,
-        content_type: str,
-        if_match: str | None = None,
-        if_none_match: str | None = None,
-    ) -> str:
-        await trio.lowlevel.checkpoint()
-        self._head(key)
-        self.objects[key] = b"".join(pieces)
-        return '"etag"'
-
-    async def list_page(
-        self, *, token: str | None = None, start_after: str | None = None, prefix: str = ""
-    ) -> ListPage:
-        await trio.lowlevel.checkpoint()
-        heads = {key: self._head(key) for key in sorted(self.objects)}
-        return ListPage([ListedObject(key, head) for key, head in heads.items() if head], None)
-
-    def public_url(self, key: str) -> str:
-        return f"http://s3.test/{self.bucket.name}/{key}"
-
-    def presign(self, method: Method, key: str, *, expires_s: int) -> str:
-        return f"{self.public_url(key)}?signed"
+        return await super().head(key)
 
 
 @dataclass
@@ -94,26 +55,35 @@ class Process:
     """A server between start and end. `stop` is what a signal sets."""
 
     application: Application
-    store: MemoryStore
+    store: Store
     url: str
     stop: trio.Event
     ended: trio.Event
     client: httpx.AsyncClient
 
-    async def get(self, path: str) -> httpx.Response:
-        return await self.client.get(self.url + path)
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(self.url + path, headers=headers)
+
+    async def connect(self) -> Connection:
+        return Connection(await trio.open_tcp_stream("127.0.0.1", self.port))
 
 
 @asynccontextmanager
 async def running(
-    store: MemoryStore, *, routes: RoutesConfig | None = None
+    *stores: Store, routes: RoutesConfig | None = None, auth: AuthConfig | None = None
 ) -> AsyncIterator[Process]:
     """Background tasks, sockets and all; ended when the context is left."""
     config = Config(
-        buckets=(BucketConfig(store.bucket, Endpoint()),), routes=routes or RoutesConfig()
+        buckets=tuple(BucketConfig(store.bucket, Endpoint()) for store in stores),
+        routes=routes or RoutesConfig(),
+        auth=auth or AuthConfig(),
     )
     client = S3Client(S3Config())
-    s3 = S3(client, (store,), CredentialStores({}, client.http))
+    s3 = S3(client, stores, CredentialStores({}, client.http))
     supervisor = Supervisor()
     application = build_application(config, s3, supervisor)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -128,7 +98,7 @@ async def running(
             nursery.start_soon(partial(supervisor.run, name, task))
         nursery.start_soon(run)
         port = listeners[0].socket.getsockname()[1]
-        yield Process(application, store, f"http://127.0.0.1:{port}", stop, ended, http)
+        yield Process(application, stores[0], f"http://127.0.0.1:{port}", stop, ended, http)
         nursery.cancel_scope.cancel()
 
 
@@ -139,34 +109,85 @@ async def until_ready(process: Process) -> None:
 
 
 async def test_from_start_to_ready_to_redirect(logged: Logged) -> None:
-    async with running(MemoryStore(BUCKET, {"cat.jpg": b"meow"})) as process:
+    async with running(Store(BUCKET, "cat.jpg")) as process:
         await until_ready(process)
         reply = await process.get("/photos/cat.jpg")
         assert reply.status_code == 302
-        assert reply.headers["location"] == "http://s3.test/photos/cat.jpg"
+        assert reply.headers["location"] == "https://public.example/photos/cat.jpg"
         assert (await process.get("/list")).json()["files"][0]["key"] == "cat.jpg"
-        assert MANIFEST in process.store.objects
+        assert process.store.manifest_keys == {"cat.jpg"}
         assert (
             'parparchik_volume_files{volume="photos"} 1.0' in (await process.get("/metrics")).text
         )
 
 
+ODD_KEYS = {
+    "a/b c.txt": "/photos/a/b%20c.txt",
+    "/leading": "/photos//leading",
+    "a//b": "/photos/a//b",
+    "encoded/slash": "/photos/encoded%2Fslash",
+    "100%": "/photos/100%25",
+    "%2F": "/photos/%252F",
+    "a+b": "/photos/a+b",
+    "what?": "/photos/what%3F",
+    "кот.png": "/photos/%D0%BA%D0%BE%D1%82.png",
+    "trailing/": "/photos/trailing/",
+}
+
+
+async def test_every_odd_key_is_found_under_its_encoded_path(logged: Logged) -> None:
+    async with running(Store(BUCKET, *ODD_KEYS)) as process:
+        await until_ready(process)
+        connection = await process.connect()
+        async with connection.stream:
+            for key, path in ODD_KEYS.items():
+                for method in ("GET", "HEAD"):
+                    reply = await connection.ask(method, path)
+                    assert reply.status == 302
+                    assert reply.header("location") == process.store.public_url(key)
+
+
+@pytest.mark.parametrize("target", ["/photos/a%ff", "/photos/a%00b", "/photos/../b", "*"])
+async def test_what_can_be_no_key_is_400_with_a_reason(logged: Logged, target: str) -> None:
+    async with running(Store(BUCKET)) as process:
+        connection = await process.connect()
+        async with connection.stream:
+            reply = await connection.ask("GET", target)
+            assert reply.status == 400
+            assert reply.json["error"]
+
+
+async def test_private_files_need_a_key_and_public_ones_do_not(logged: Logged) -> None:
+    stores = Store(BUCKET, "cat.jpg"), Store("vault", "deed.pdf")
+    async with running(*stores, auth=AuthConfig(api_keys=("k1",))) as process:
+        await until_ready(process)
+        key = {"x-api-key": "k1"}
+        assert (await process.get("/photos/cat.jpg")).status_code == 302
+        refused = await process.get("/vault/deed.pdf")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await process.get("/vault/deed.pdf", **key)).status_code == 302
+        # Permission follows the object, not the URL.
+        assert (await process.get("/photos/deed.pdf")).status_code == 401
+        assert (await process.get("/photos/deed.pdf", **key)).status_code == 302
+
+
 async def test_while_s3_is_away_the_process_lives_and_is_not_ready(logged: Logged) -> None:
-    store = MemoryStore(BUCKET, {"cat.jpg": b"meow"}, down=True)
+    store = Store(BUCKET, "cat.jpg")
+    store.fail()
     async with running(store) as process:
         assert (await process.get("/healthcheck")).status_code == 200
         probe = await process.get("/readiness")
         assert (probe.status_code, probe.json()["ready"]) == (503, False)
         assert probe.json()["reason"]
         assert (await process.get("/photos/cat.jpg")).status_code == 503
-        store.down = False
+        store.mend()
         await until_ready(process)
 
 
 async def test_requests_under_way_are_finished_and_nothing_new_is_accepted(
     logged: Logged,
 ) -> None:
-    async with running(MemoryStore(BUCKET, {"cat.jpg": b"meow"})) as process:
+    async with running(Store(BUCKET, "cat.jpg")) as process:
         await until_ready(process)
         process.store.gate = trio.Event()
         replies = []
@@ -177,7 +198,7 @@ async def test_requests_under_way_are_finished_and_nothing_new_is_accepted(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(slow)
             await wait_all_tasks_blocked()
-            process.store.objects["new.jpg"] = b"new"
+            process.store.add("new.jpg")
             process.stop.set()
             await wait_all_tasks_blocked()
             assert process.application.readiness.reason() == "shutting down"
@@ -188,11 +209,11 @@ async def test_requests_under_way_are_finished_and_nothing_new_is_accepted(
         assert replies[0].status_code == 302
         with trio.fail_after(5):
             await process.ended.wait()
-        assert b"new.jpg" in process.store.objects[MANIFEST]
+        assert "new.jpg" in process.store.manifest_keys
 
 
 async def test_probes_on_a_kept_connection_see_the_end_coming(logged: Logged) -> None:
-    async with running(MemoryStore(BUCKET)) as process:
+    async with running(Store(BUCKET)) as process:
         await until_ready(process)
         process.application.readiness.stop()
         probe = await process.get("/readiness")
@@ -203,43 +224,42 @@ async def test_probes_on_a_kept_connection_see_the_end_coming(logged: Logged) ->
 async def test_what_takes_longer_than_the_grace_is_cut(
     logged: Logged, autojump_clock: MockClock
 ) -> None:
-    async with running(MemoryStore(BUCKET, {"cat.jpg": b"meow"})) as process:
+    async with running(Store(BUCKET, "cat.jpg")) as process:
         await until_ready(process)
         process.store.gate = trio.Event()
-        host, _, port = process.url.removeprefix("http://").partition(":")
-        stuck = await trio.open_tcp_stream(host, int(port))
-        await stuck.send_all(b"GET /photos/never HTTP/1.1\r\nHost: t\r\n\r\n")
+        stuck = await process.connect()
+        await stuck.send(b"GET /photos/never HTTP/1.1\r\nHost: t\r\n\r\n")
         await trio.sleep(1)
         began = trio.current_time()
         process.stop.set()
         await process.ended.wait()
         assert trio.current_time() - began == pytest.approx(GRACE_S, abs=1)
         assert logged.named("connections cut")[0]["count"] == 1
-        await stuck.aclose()
+        await stuck.stream.aclose()
 
 
 async def test_the_last_change_is_written_within_the_window(logged: Logged) -> None:
     routes = RoutesConfig(manifest_window_s=3600)
-    async with running(MemoryStore(BUCKET, {"cat.jpg": b"meow"}), routes=routes) as process:
+    async with running(Store(BUCKET, "cat.jpg"), routes=routes) as process:
         await until_ready(process)
-        process.store.objects["new.jpg"] = b"new"
+        process.store.add("new.jpg")
         assert (await process.get("/photos/new.jpg")).status_code == 302
-        assert b"new.jpg" not in process.store.objects[MANIFEST]
+        assert "new.jpg" not in process.store.manifest_keys
         process.stop.set()
         with trio.fail_after(5):
             await process.ended.wait()
-        assert b"new.jpg" in process.store.objects[MANIFEST]
+        assert "new.jpg" in process.store.manifest_keys
 
 
 async def test_a_last_change_that_cannot_be_written_is_reported_and_the_process_ends(
     logged: Logged,
 ) -> None:
     routes = RoutesConfig(manifest_window_s=3600)
-    async with running(MemoryStore(BUCKET, {"cat.jpg": b"meow"}), routes=routes) as process:
+    async with running(Store(BUCKET, "cat.jpg"), routes=routes) as process:
         await until_ready(process)
-        process.store.objects["new.jpg"] = b"new"
+        process.store.add("new.jpg")
         assert (await process.get("/photos/new.jpg")).status_code == 302
-        process.store.down = True
+        process.store.fail()
         process.stop.set()
         with trio.fail_after(5):
             await process.ended.wait()
@@ -249,7 +269,7 @@ async def test_a_last_change_that_cannot_be_written_is_reported_and_the_process_
 async def test_a_start_that_takes_long_is_logged_every_few_seconds(
     logged: Logged, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    service = Service([MemoryStore(BUCKET)], RoutesConfig())
+    service = Service([Store(BUCKET)], RoutesConfig())
     service.progress.begin("reconciling", 10)
     service.progress.advance(3)
     nursery.start_soon(report_progress, service, None)
@@ -266,7 +286,7 @@ async def test_a_start_that_takes_long_is_logged_every_few_seconds(
 async def test_whoever_has_a_screen_is_told_more_often_and_the_log_is_not(
     logged: Logged, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    service = Service([MemoryStore(BUCKET)], RoutesConfig())
+    service = Service([Store(BUCKET)], RoutesConfig())
     service.progress.begin("listing")
     shown: list[tuple[str, int, int]] = []
     nursery.start_soon(report_progress, service, lambda *step: shown.append(step))

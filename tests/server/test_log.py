@@ -161,4 +161,10 @@ def test_every_secret_of_the_settings_is_known() -> None:
         buckets=(BucketConfig(Bucket("b"), Endpoint(keys=keys)),),
         auth=AuthConfig(api_keys=("the-api-key",)),
     )
-    assert set(configured_secrets(config)) == {"the-secret-key", "the-session-token", "the-api-key"}
+    environ = {"AWS_SECRET_ACCESS_KEY": "from-the-environment", "HOME": "/home/me"}
+    assert set(configured_secrets(config, environ)) - {""} == {
+        "the-secret-key",
+        "the-session-token",
+        "the-api-key",
+        "from-the-environment",
+    }

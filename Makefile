@@ -1,0 +1,82 @@
+# parparchik. `make help` lists what there is. Needs python3 (3.11 or newer) with venv, and git.
+
+PYTHON ?= python3
+VENV := .venv
+CACHE := $(VENV)/cache
+BUILDER := build/venv
+.DEFAULT_GOAL := help
+
+# Says in one line what a bare machine lacks, before venv says it in ten.
+define make-venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	"make: $(PYTHON) is not Python 3.11 or newer: install python3, or run make PYTHON=python3.12" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+	"make: $(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+$(PYTHON) -m venv --clear $(1)
+endef
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: install
+install: $(VENV)/.installed ## Only .venv, with .venv/bin/parparchik
+
+.PHONY: run
+run: $(VENV)/.installed-demo ## Try it: an S3 with sample files, and parparchik on 127.0.0.1:8080
+	@$(VENV)/bin/parparchik demo
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## Every test that this machine can run; ARGS='-k word' for some
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.installed-dev ## Lint, format, types and import order; writes nothing
+	$(VENV)/bin/ruff check --cache-dir $(CACHE)/ruff
+	$(VENV)/bin/ruff format --check --cache-dir $(CACHE)/ruff
+	$(VENV)/bin/mypy --strict --cache-dir $(CACHE)/mypy
+	PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/test_layers.py
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## Mend what can be mended by machine
+	$(VENV)/bin/ruff check --fix --cache-dir $(CACHE)/ruff
+	$(VENV)/bin/ruff format --cache-dir $(CACHE)/ruff
+
+.PHONY: pyz
+pyz: $(BUILDER)/.installed ## The commit as one file, dist/parparchik-<version>.pyz
+	PYTHONPATH=packaging PYTHONDONTWRITEBYTECODE=1 $(BUILDER)/bin/python -m pyz build
+
+.PHONY: lock
+lock: $(BUILDER)/.installed ## Newest versions in pyproject.toml's ranges into packaging/*.lock
+	PYTHONPATH=packaging PYTHONDONTWRITEBYTECODE=1 $(BUILDER)/bin/python -m pyz lock
+
+.PHONY: clean
+clean: ## Remove all that these targets made, .venv too
+	rm -rf $(VENV) build dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	find parparchik tests bench packaging -name __pycache__ -type d -exec rm -rf {} +
+
+# Stamps: an environment is made once, and installed into again when pyproject.toml changes.
+$(VENV)/.made:
+	$(call make-venv,$(VENV))
+	@touch $@
+
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-demo: $(VENV)/.made pyproject.toml
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
+	$(PIP_INSTALL) --editable '.[test,lint]'
+	@touch $@
+
+# The builder's tools are pinned by hash, too: their versions show in the archive's bytes.
+$(BUILDER)/.installed: packaging/build.lock
+	$(call make-venv,$(BUILDER))
+	$(BUILDER)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --requirement packaging/build.lock
+	@touch $@

@@ -1,0 +1,59 @@
+"""A running parparchik whose metrics are about something."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.cli.moto_buckets import Buckets
+from tests.cli.processes import DEADLINE_S, program
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """host:port of a parparchik before two buckets on moto, after some requests of each kind. One
+    key is in both buckets."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        buckets = Buckets(f"{host}:{port}", "pictures", "documents")
+        for bucket in (buckets.public, buckets.private):
+            assert buckets.request("PUT", f"/{bucket}")[0] == 200
+            buckets.put(bucket, "both.txt")
+        buckets.put(buckets.private, "one.txt")
+        bare = {name: "" for name in os.environ if name.startswith(("PARPARCHIK_", "AWS_", "S3_"))}
+        environ = {**bare, **buckets.environ, "PARPARCHIK_LOG_FORMAT": "json"}
+        with program("serve", "--port", "0", environ=environ) as running:
+            line = json.loads(running.wait_for('"listening"'))
+            address = str(line["urls"][0]).removeprefix("http://")
+            deadline = time.monotonic() + DEADLINE_S
+            while (found := ask(address, "/readiness"))[0] != 200:
+                assert time.monotonic() < deadline, found[1]
+                time.sleep(0.05)
+            statuses = [ask(address, path)[0] for path in _PATHS]
+            assert statuses == [302, 302, 404, 200]
+            yield address
+    finally:
+        moto.stop()
+
+
+_PATHS = ("/pictures/both.txt", "/private/one.txt", "/public/nowhere", "/status")
+
+
+def ask(address: str, path: str) -> tuple[int, str]:
+    connection = HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
