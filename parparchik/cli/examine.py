@@ -17,21 +17,17 @@ import trio
 
 from parparchik.cli.anonymous import anonymous_status
 from parparchik.cli.grants import Grant, list_bucket, read_objects, write_manifest
-from parparchik.errors import (
-    Denied,
-    NotSupported,
-    PreconditionFailed,
-    Unavailable,
-    UpstreamError,
-)
+from parparchik.errors import Denied, Unavailable, UpstreamError
 from parparchik.model import ObjectStore
 from parparchik.registry import BadManifest
+from parparchik.registry.condition import ConditionalWriter, Support
 from parparchik.registry.manifest import decode
 from parparchik.rfc import format_iso8601
 from parparchik.s3.credentials import CredentialStatus
 
 _Work = Callable[[], Awaitable["Finding"]]
-_PROBE = b"Written by `parparchik check`; it may be deleted.\n"
+_PROBE = b'{"note":"Written by `parparchik check`. It may be deleted."}\n'
+_NO_CONDITIONS = "one server only: this S3 has no conditional writes, so two could lose changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,7 @@ class Examination:
     async def _head(self) -> Finding:
         """A missing key must be told apart from a forbidden one; an existing one must be there."""
         if await self._store.head(f"{self._store.bucket.manifest_key}.absent") is not None:
-            return Finding("head", None, "a key that should be missing is there")
+            return Finding("head", False, "a missing key seems to be there: HEAD cannot be trusted")
         if self._some_key is None:
             return Finding("head", True, "a missing key is 404")
         if await self._store.head(self._some_key) is None:
@@ -143,16 +139,18 @@ class Examination:
         return Finding("manifest read", True, f"{count} entries, {len(found.data)} bytes")
 
     async def _write(self) -> Finding:
+        """Write, and then replace what was written as the manifest would be replaced."""
         key = f"{self._store.bucket.manifest_key}.check"
-        await self._store.put(key, [_PROBE], content_type="text/plain")
+        etag = await self._store.put(key, [_PROBE], content_type="application/json")
+        writer = ConditionalWriter(self._store, key)
         try:
-            await self._store.put(key, [_PROBE], content_type="text/plain", if_none_match="*")
-        except PreconditionFailed:
-            return Finding("manifest write", True, f"conditional (tried on {key})")
-        except NotSupported:
-            pass
-        note = "no conditional writes: two servers may overwrite each other's manifest"
-        return Finding("manifest write", True, f"{note} (tried on {key})")
+            await writer.replace([_PROBE], etag)
+        except UpstreamError as error:
+            how = f"whether on conditions is not known: {error}"
+        else:
+            safe = writer.support in (Support.QUOTED, Support.UNQUOTED)
+            how = "two servers may share it" if safe else _NO_CONDITIONS
+        return Finding("manifest write", True, f"{how} (tried on {key})")
 
     async def _read_as_anyone(self) -> Finding:
         """As a client that was redirected: the plain URL, no signature. The external endpoint may

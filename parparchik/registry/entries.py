@@ -17,7 +17,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from parparchik.model import Bucket, Entry
 from parparchik.registry.recency import MONTH_S, WEEK_S, Recency
@@ -214,11 +213,14 @@ class Registry:
             keys.clear()
 
     def _sample(self, count: int) -> list[str]:
-        """`count` keys that divide all keys into ranges of about the same size."""
+        """Some `count` keys that divide all keys into ranges of about the same size."""
+        # A shard has every so many keys by hash. The first keys of all shards would not do: where
+        # a sorted listing filled the registry, these are its smallest.
         oversampled: list[str] = []
-        per_shard = -(-count * _OVERSAMPLING // _SHARDS)
         for shard in self._shards:
-            oversampled += islice(shard, per_shard)
+            if len(oversampled) >= count * _OVERSAMPLING:
+                break
+            oversampled += shard
         oversampled.sort()
         return oversampled[_OVERSAMPLING::_OVERSAMPLING] if count else []
 

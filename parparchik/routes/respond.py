@@ -11,7 +11,6 @@ life has passed: so every client gets at least nineteen twentieths of it.
 from __future__ import annotations
 
 import math
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

@@ -115,7 +115,7 @@ class Exchange:
                 await receive_head(connection, parser)
         else:
             reading = await self._talk_with_body(connection, parser)
-        if reading.cancelled_caught:
+        if reading.cancelled_caught and not parser.head_complete:
             raise httpx.ReadTimeout(f"no response within {self._timeouts.read_s:g} s")
 
     async def _talk_with_body(

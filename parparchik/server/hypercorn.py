@@ -16,6 +16,7 @@ tells when the client is gone.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -122,6 +123,9 @@ class HypercornConnections:
         config.include_date_header = True
         config.include_server_header = False
         config.keep_alive_timeout = IDLE_TIMEOUT_S
+        # Nothing here grows with the requests of a connection, and a client that pipelines loses
+        # what it has sent behind the last one.
+        config.keep_alive_max_requests = sys.maxsize
         self._app = ASGIWrapper(cast("Any", app))  # ASGI in Hypercorn's narrower types
         self._config = config
         # Hypercorn's context of a whole server is one connection's here: its `terminated` is how

@@ -8,20 +8,43 @@ import pytest
 
 from parparchik.cli.examine import Examination, Finding
 from parparchik.cli.grants import Grant, policies
-from parparchik.errors import Denied, NoBucket, NoCredentials, Unavailable, UpstreamError
-from parparchik.model import Bucket
-from tests.cli.fake_store import FakeCredentials, FakeStore
+from parparchik.errors import NoBucket, NoCredentials, UpstreamError
+from parparchik.model import Bucket, ObjectHead
+from parparchik.s3.credentials import CredentialStatus
+from tests.fakes import Conditions, FakeBucket, denied, unavailable
 
 BUCKET = Bucket("files")
 MANIFEST = BUCKET.manifest_key
 LISTING = Grant("s3:ListBucket", "arn:aws:s3:::files")
 READING = Grant("s3:GetObject", "arn:aws:s3:::files/*")
 WRITING = Grant("s3:PutObject", "arn:aws:s3:::files/.parparchik/*")
-OBJECTS = {"a.txt": b"a", MANIFEST: b'{"version":1,"bucket":"files","files":[{"key":"a.txt"}]}'}
+
+
+class FakeCredentials:
+    """Credentials that are there; or `failure`."""
+
+    def __init__(
+        self, failure: UpstreamError | None = None, expires_at_s: float | None = None
+    ) -> None:
+        self._failure = failure
+        self._expires_at_s = expires_at_s
+
+    async def load(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def describe(self) -> CredentialStatus:
+        return CredentialStatus("a fake", "WXYZ", self._expires_at_s, None)
+
+
+def filled() -> FakeBucket:
+    bucket = FakeBucket(BUCKET, "a.txt")
+    bucket.add_manifest("a.txt")
+    return bucket
 
 
 async def examine(
-    store: FakeStore,
+    store: FakeBucket,
     *,
     credentials: FakeCredentials | None = None,
     may_write: bool = True,
@@ -42,7 +65,7 @@ def failed(findings: dict[str, Finding]) -> dict[str, Grant | None]:
 
 
 async def test_all_well() -> None:
-    findings = await examine(FakeStore(BUCKET, OBJECTS))
+    findings = await examine(filled())
     assert list(findings) == ["credentials", "list", "head", "manifest read", "manifest write"]
     assert all(one.passed for one in findings.values())
     assert findings["credentials"].detail == "from a fake, key id ...WXYZ"
@@ -51,48 +74,44 @@ async def test_all_well() -> None:
 
 
 async def test_an_empty_bucket_is_well() -> None:
-    findings = await examine(FakeStore(BUCKET))
+    findings = await examine(FakeBucket(BUCKET))
     assert failed(findings) == {}
     assert "the first start lists" in findings["manifest read"].detail
 
 
 async def test_the_manifest_is_not_touched_and_nothing_else_but_one_object_is() -> None:
-    store = FakeStore(BUCKET, OBJECTS)
+    store = filled()
     await examine(store)
-    (added,) = store.objects.keys() - OBJECTS.keys()
+    (added,) = store.objects.keys() - filled().objects.keys()
     assert BUCKET.reserves(added)
-    assert {key: store.objects[key] for key in OBJECTS} == OBJECTS
+    assert {key: store.objects[key] for key in filled().objects} == filled().objects
 
 
 async def test_without_leave_nothing_is_written() -> None:
-    store = FakeStore(BUCKET, OBJECTS)
+    store = filled()
     findings = await examine(store, may_write=False)
-    assert "put" not in store.asked
+    assert store.requests["put"] == 0
     assert "manifest write" not in findings
 
 
 @pytest.mark.parametrize("key", ["manifest.json", "deep/down/manifest.json"])
 async def test_the_object_beside_is_reserved_wherever_the_manifest_is(key: str) -> None:
     bucket = Bucket("files", key)
-    store = FakeStore(bucket)
+    store = FakeBucket(bucket)
     await examine(store)
     assert all(map(bucket.reserves, store.objects))
     # A second look does not take it for a file.
     assert (await examine(store))["list"].detail == "files: 0"
 
 
-@pytest.mark.parametrize(
-    ("conditional", "told"),
-    [
-        ("honoured", "conditional ("),
-        ("refused", "no conditional writes"),
-        ("ignored", "no conditional writes"),
-    ],
-)
-async def test_conditional_writes_are_told_of(conditional: str, told: str) -> None:
-    finding = (await examine(FakeStore(BUCKET, conditional=conditional)))["manifest write"]
-    assert finding.passed
-    assert finding.detail.startswith(told)
+@pytest.mark.parametrize("conditions", list(Conditions))
+async def test_whether_two_servers_may_write_is_told(conditions: Conditions) -> None:
+    store = FakeBucket(BUCKET, conditions=conditions)
+    safe = conditions in (Conditions.QUOTED, Conditions.UNQUOTED)
+    for _ in ("the first time", "again"):
+        finding = (await examine(store))["manifest write"]
+        assert finding.passed
+        assert finding.detail.startswith("two servers" if safe else "one server only")
 
 
 @pytest.mark.parametrize(
@@ -108,19 +127,21 @@ async def test_conditional_writes_are_told_of(conditional: str, told: str) -> No
     ],
 )
 async def test_what_to_grant(operations: set[str], grants: dict[str, Grant]) -> None:
-    failures: dict[str, UpstreamError] = dict.fromkeys(operations, Denied("403"))
-    assert failed(await examine(FakeStore(BUCKET, OBJECTS, failures))) == grants
+    store = filled()
+    store.fail(denied, *operations)
+    assert failed(await examine(store)) == grants
 
 
 async def test_listing_is_not_needed_where_denied_means_missing() -> None:
-    store = FakeStore(BUCKET, OBJECTS, {"list": Denied("403")})
+    store = filled()
+    store.fail(denied, "list")
     findings = await examine(store, denied_is_missing=True)
     assert failed(findings) == {}
     assert findings["list"].passed is None
 
 
 async def test_without_credentials_s3_is_not_asked() -> None:
-    store = FakeStore(BUCKET, OBJECTS)
+    store = filled()
     findings = await examine(store, credentials=FakeCredentials(NoCredentials("none anywhere")))
     assert list(findings) == ["credentials"]
     assert findings["credentials"].detail == "none anywhere"
@@ -128,39 +149,58 @@ async def test_without_credentials_s3_is_not_asked() -> None:
 
 
 async def test_the_end_of_credentials_is_told() -> None:
-    findings = await examine(FakeStore(BUCKET), credentials=FakeCredentials(expires_at_s=0.0))
+    findings = await examine(FakeBucket(BUCKET), credentials=FakeCredentials(expires_at_s=0.0))
     assert findings["credentials"].detail.endswith("until 1970-01-01T00:00:00Z")
 
 
 async def test_an_s3_that_does_not_answer_is_asked_once() -> None:
-    store = FakeStore(BUCKET, OBJECTS, dict.fromkeys(("list", "head", "get"), Unavailable("away")))
+    store = filled()
+    store.fail(unavailable)
     assert failed(await examine(store)) == {"list": None}
-    assert store.asked == ["list"]
+    assert store.requests == {"list": 1}
 
 
 async def test_a_missing_bucket_is_no_question_of_grants() -> None:
-    store = FakeStore(BUCKET, {}, dict.fromkeys(("list", "head", "get"), NoBucket("no bucket")))
-    assert failed(await examine(store)) == {"list": None, "head": None, "manifest read": None}
+    store = FakeBucket(BUCKET)
+    store.fail(lambda: NoBucket("no bucket"))
+    every = ("list", "head", "manifest read", "manifest write")
+    assert failed(await examine(store)) == dict.fromkeys(every)
 
 
 async def test_a_manifest_that_is_garbage() -> None:
-    findings = await examine(FakeStore(BUCKET, {MANIFEST: b"garbage"}))
-    assert list(failed(findings)) == ["manifest read"]
+    store = FakeBucket(BUCKET)
+    store.add(MANIFEST, b"garbage")
+    assert list(failed(await examine(store))) == ["manifest read"]
 
 
-async def test_a_listed_key_that_head_denies_to_be_there() -> None:
-    class Forgetful(FakeStore):
+async def test_a_head_that_contradicts_the_listing() -> None:
+    class Forgetful(FakeBucket):
         async def head(self, key: str) -> None:
-            self._ask("head")
+            pass
 
-    assert list(failed(await examine(Forgetful(BUCKET, OBJECTS)))) == ["head"]
+    class Credulous(FakeBucket):
+        async def head(self, key: str) -> ObjectHead:
+            return ObjectHead(0, 0)
+
+    assert list(failed(await examine(Forgetful(BUCKET, "a.txt"), may_write=False))) == ["head"]
+    assert list(failed(await examine(Credulous(BUCKET, "a.txt"), may_write=False))) == ["head"]
 
 
-async def test_a_public_bucket_out_of_reach_is_no_failure() -> None:
-    findings = await examine(FakeStore(Bucket("files", public=True), OBJECTS))
-    assert findings["anyone reads"].passed is None
-    findings = await examine(FakeStore(Bucket("files", public=True)))
-    assert findings["anyone reads"].detail == "not tried: no file to ask for"
+async def test_a_public_bucket_without_files_cannot_be_tried() -> None:
+    findings = await examine(FakeBucket(Bucket("files", public=True)))
+    assert findings["anyone reads"] == Finding(
+        "anyone reads", None, "not tried: no file to ask for"
+    )
+
+
+async def test_a_public_endpoint_out_of_reach_is_no_failure() -> None:
+    class Elsewhere(FakeBucket):
+        def public_url(self, key: str) -> str:
+            return f"http://127.0.0.1:1/{key}"
+
+    finding = (await examine(Elsewhere(Bucket("files", public=True), "a")))["anyone reads"]
+    assert finding.passed is None
+    assert "no answer from here" in finding.detail
 
 
 def test_grants_become_policies() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,3 +203,32 @@ def test_the_registry_may_change_between_two_sorted_slices(data: st.DataObject) 
     assert len(told) == len(set(told))
     assert before - removed <= set(told) <= before | added
     assert all(packed == pack(0, 1, 1) for key, packed in listed if key not in changed)
+
+
+class Counted(str):
+    """A key that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __lt__(self, other: str) -> bool:
+        Counted.comparisons += 1
+        return str.__lt__(self, other)
+
+
+@pytest.mark.parametrize("order", ["sorted", "backwards", "as it comes"])
+def test_between_two_slices_there_is_never_much_to_sort(order: str) -> None:
+    names = [Counted(f"{n:06}") for n in range(50_000)]
+    if order == "backwards":
+        names.reverse()
+    elif order == "as it comes":
+        Random(1).shuffle(names)
+    registry = Registry(BUCKETS)
+    registry.load(0, [(name, pack(0, 1, 1)) for name in names])
+    slices, work = registry.sorted_slices(), []
+    Counted.comparisons = 0
+    while next(slices, None) is not None:
+        work.append(Counted.comparisons)
+        Counted.comparisons = 0
+    # A range of a thousand keys or a few takes some 12 comparisons a key.
+    assert max(work) < 100_000
