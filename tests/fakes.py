@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -95,6 +96,8 @@ class FakeBucket:
         self.etags = True
         self.scrambled = False  # list in another order than S3's
         self.has_credentials = True
+        self.credentials_end_s = math.inf
+        self.now: Callable[[], float] = lambda: NOW_S
         self.on_request: Callable[[str, str], object] | None = None
         self.asked: list[Asked] = []
         self.most_in_flight = 0
@@ -208,7 +211,7 @@ class FakeBucket:
         self.presigned += 1
         path = f"{self._bucket.name}/{quote(key)}"
         url = f"https://signed.example/{path}?for={method}&life={expires_s}&n={self.presigned}"
-        return PresignedUrl(url, self.now() + expires_s)
+        return PresignedUrl(url, min(self.now() + expires_s, self.credentials_end_s))
 
     # -- behind it -----------------------------------------------------------------------------
 

@@ -21,7 +21,11 @@ OBJECT = {
 
 
 def answer(
-    status: int, headers: Mapping[str, str] | None = None, body: bytes = b"", *, to_head: bool = False
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    *,
+    to_head: bool = False,
 ) -> bytes:
     lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
