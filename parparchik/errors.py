@@ -81,6 +81,11 @@ class Denied(UpstreamError):
     may not list the bucket, the key does not exist (S3 API reference, HeadObject, Permissions)."""
 
 
+class CredentialsRefused(Denied):
+    """S3 answered 403 for the signature's sake: a wrong key, secret or clock. No permission that
+    could be granted would help."""
+
+
 class WrongRegion(UpstreamError):
     """The bucket lives in `region`, not where it was asked for (301, or 400 with a region)."""
 

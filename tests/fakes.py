@@ -97,7 +97,6 @@ class FakeBucket:
         self.scrambled = False  # list in another order than S3's
         self.has_credentials = True
         self.credentials_end_s = math.inf
-        self.now: Callable[[], float] = lambda: NOW_S
         self.on_request: Callable[[str, str], object] | None = None
         self.asked: list[Asked] = []
         self.most_in_flight = 0

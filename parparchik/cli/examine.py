@@ -17,7 +17,7 @@ import trio
 
 from parparchik.cli.anonymous import anonymous_status
 from parparchik.cli.grants import Grant, list_bucket, read_objects, write_manifest
-from parparchik.errors import Denied, Unavailable, UpstreamError
+from parparchik.errors import CredentialsRefused, Denied, Unavailable, UpstreamError
 from parparchik.model import ObjectStore
 from parparchik.registry import BadManifest
 from parparchik.registry.condition import ConditionalWriter, Support
@@ -88,11 +88,11 @@ class Examination:
         for step, work, grant in steps:
             try:
                 finding = await work()
+            except (CredentialsRefused, Unavailable) as error:
+                self.findings.append(Finding(step, False, str(error)))
+                return  # whatever is asked next will fail of the same
             except Denied as error:
                 finding = self._denied(step, error, grant)
-            except Unavailable as error:
-                self.findings.append(Finding(step, False, str(error)))
-                return
             except (UpstreamError, BadManifest) as error:
                 finding = Finding(step, False, str(error))
             self.findings.append(finding)

@@ -16,7 +16,7 @@ from dataclasses import asdict
 import structlog
 import trio
 
-from parparchik.errors import Denied, UpstreamError
+from parparchik.errors import CredentialsRefused, Denied, UpstreamError
 from parparchik.registry.entries import Registry
 from parparchik.registry.listing import apply, list_all
 from parparchik.registry.manifest import BadManifest
@@ -126,11 +126,11 @@ class Startup:
             since = trio.current_time()
             try:
                 picture = await list_all(self._prober.stores, self._progress)
-            except Denied as error:
-                # Who may not list may still redirect: files become known as they are asked for.
-                _log.error("buckets not listed", reason=str(error))
-                break
             except UpstreamError as error:
+                if isinstance(error, Denied) and not isinstance(error, CredentialsRefused):
+                    # Who may not list may still redirect: files become known when asked for.
+                    _log.error("buckets not listed", reason=str(error))
+                    break
                 pause_s = await self._wait(pause_s, missing[0], error)
                 continue
             with many_objects():

@@ -18,6 +18,7 @@ from typing import Literal
 import httpx
 
 from parparchik.errors import (
+    CredentialsRefused,
     Denied,
     NoBucket,
     NotSupported,
@@ -134,9 +135,13 @@ def error_of(rejection: Rejection, operation: Operation, bucket: str, region: st
     if code == "NotImplemented" or status == 501:
         return NotSupported(f"the S3 server does not support this {what}")
     if code == "RequestTimeTooSkewed":
-        return Denied(f"S3 refused {what}: this host's clock is wrong ({code}); set it by NTP")
+        return CredentialsRefused(
+            f"S3 refused {what}: this host's clock is wrong ({code}); set it by NTP"
+        )
     if code in _CREDENTIALS_CODES:
-        return Denied(f"S3 refused the credentials for {what} ({code}): {_CREDENTIALS_CODES[code]}")
+        return CredentialsRefused(
+            f"S3 refused the credentials for {what} ({code}): {_CREDENTIALS_CODES[code]}"
+        )
     if (code in _REGION_CODES or status in (301, 307, 400)) and rejection.region not in (
         "",
         region,

@@ -8,7 +8,7 @@ import pytest
 
 from parparchik.cli.examine import Examination, Finding
 from parparchik.cli.grants import Grant, policies
-from parparchik.errors import NoBucket, NoCredentials, UpstreamError
+from parparchik.errors import CredentialsRefused, NoBucket, NoCredentials, UpstreamError
 from parparchik.model import Bucket, ObjectHead
 from parparchik.s3.credentials import CredentialStatus
 from tests.fakes import Conditions, FakeBucket, denied, unavailable
@@ -165,6 +165,12 @@ async def test_a_missing_bucket_is_no_question_of_grants() -> None:
     store.fail(lambda: NoBucket("no bucket"))
     every = ("list", "head", "manifest read", "manifest write")
     assert failed(await examine(store)) == dict.fromkeys(every)
+
+
+async def test_a_wrong_secret_is_no_question_of_grants() -> None:
+    store = FakeBucket(BUCKET)
+    store.fail(lambda: CredentialsRefused("the secret does not fit"))
+    assert failed(await examine(store)) == {"list": None}
 
 
 async def test_a_manifest_that_is_garbage() -> None:
