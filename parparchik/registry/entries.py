@@ -26,19 +26,33 @@ MAX_BUCKETS = 256
 _SHARDS = 1024
 _SHARD_MASK = _SHARDS - 1
 _BUCKET_MASK = 0xFF
-_TIME_SHIFT = 8
-_TIME_MASK = (1 << 34) - 1  # until the year 2514
-_SIZE_SHIFT = 42
+_SIZE_SHIFT = 8
+_SIZE_MASK = (1 << 48) - 1  # 281 TB; S3's largest objects are far below
+_TIME_SHIFT = 56
+_TIME_MAX = (1 << 34) - 1  # in the year 2514
 _BATCH = 1000
 _OVERSAMPLING = 4  # keys looked at for each bound, so that no range is far from the others
 
 
 def pack(index: int, size_bytes: int, last_modified_s: int) -> int:
-    """The value of an entry: bucket index, size and time in one integer of at most three digits
-    (of CPython's 30 bits) for sizes below 2**48. A time outside 1970..2514 becomes 1970."""
-    if not 0 <= last_modified_s <= _TIME_MASK:
+    """The value of an entry: time, size and bucket index in one integer of three digits (of
+    CPython's 30 bits). A time outside 1970..2514 becomes 1970, a size above 2**48 - 1 that."""
+    if not 0 <= last_modified_s <= _TIME_MAX:
         last_modified_s = 0
-    return size_bytes << _SIZE_SHIFT | last_modified_s << _TIME_SHIFT | index
+    return last_modified_s << _TIME_SHIFT | min(size_bytes, _SIZE_MASK) << _SIZE_SHIFT | index
+
+
+def pack_many(
+    index: int, keys: Sequence[str], sizes: Sequence[int], times: Sequence[int]
+) -> list[tuple[str, int]]:
+    """(key, packed) of each, in half the time that `pack` takes."""
+    if keys and (min(times) < 0 or max(times) > _TIME_MAX or max(sizes) > _SIZE_MASK):
+        each = zip(keys, sizes, times, strict=True)
+        return [(key, pack(index, size, time)) for key, size, time in each]
+    return [
+        (key, time << _TIME_SHIFT | size << _SIZE_SHIFT | index)
+        for key, size, time in zip(keys, sizes, times, strict=True)
+    ]
 
 
 def bucket_index(packed: int) -> int:
@@ -47,7 +61,7 @@ def bucket_index(packed: int) -> int:
 
 def size_and_time(packed: int) -> tuple[int, int]:
     """(size in bytes, last modification in seconds since 1970)."""
-    return packed >> _SIZE_SHIFT, packed >> _TIME_SHIFT & _TIME_MASK
+    return packed >> _SIZE_SHIFT & _SIZE_MASK, packed >> _TIME_SHIFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +139,7 @@ class Registry:
         Where two buckets claim a key, the one of higher priority has it; an entry that the
         bucket has already stays as it is. Several times as fast as `put` for new keys.
         """
-        shards, floor = self._shards, self._recency.floor_s
+        shards, recent = self._shards, pack(0, 0, self._recency.floor_s)
         count = digest = 0
         for row in rows:
             key, packed = row
@@ -134,9 +148,8 @@ class Registry:
                 shard[key] = packed
                 count += 1
                 digest ^= hash(row)
-                last_modified_s = packed >> _TIME_SHIFT & _TIME_MASK
-                if last_modified_s >= floor:
-                    self._recency.add(last_modified_s, 1)
+                if packed >= recent:
+                    self._recency.add(packed >> _TIME_SHIFT, 1)
             elif index < shard[key] & _BUCKET_MASK:
                 self.put(key, packed)
         self._counts[index] += count
@@ -154,7 +167,7 @@ class Registry:
         index = packed & _BUCKET_MASK
         self._counts[index] += change
         self._digests[index] ^= hash((key, packed))
-        self._recency.add(packed >> _TIME_SHIFT & _TIME_MASK, change)
+        self._recency.add(packed >> _TIME_SHIFT, change)
 
     def count_in(self, index: int) -> int:
         return self._counts[index]

@@ -18,8 +18,8 @@ from typing import Annotated
 import msgspec
 
 from parparchik.model import Bucket
-from parparchik.registry.entries import bucket_index, pack, size_and_time
-from parparchik.rfc import format_iso8601, parse_iso8601
+from parparchik.registry.entries import bucket_index, pack_many, size_and_time
+from parparchik.rfc import format_iso8601, parse_iso8601, parse_iso8601_many
 
 VERSION = 1
 
@@ -81,10 +81,12 @@ def decode(data: bytes, bucket: Bucket, index: int) -> Iterator[list[tuple[str, 
             for row in rows
             if row.key and not (row.key.startswith(suspect) and bucket.reserves(row.key))
         ]
+        times = [row.last_modified for row in mine]
         try:
-            yield [(r.key, pack(index, r.size, parse_iso8601(r.last_modified))) for r in mine]
+            times_s = parse_iso8601_many(times)
         except ValueError:
-            yield [(r.key, pack(index, r.size, _time_s(r.last_modified))) for r in mine]
+            times_s = [_time_s(text) for text in times]
+        yield pack_many(index, [row.key for row in mine], [row.size for row in mine], times_s)
 
 
 def _rows(data: bytes) -> Iterator[list[_Row]]:

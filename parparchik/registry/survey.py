@@ -39,6 +39,7 @@ class Survey:
         self.pages = 0
         self.heads = 0
         self._settled = 0
+        self._failed_in_a_row = 0
         self._prober = prober
         self._index = index
         self._keys = keys
@@ -104,10 +105,9 @@ class Survey:
 
     async def _ask(self, start: int, max_in_flight: int) -> None:
         pending = [(position, 0) for position in range(start, len(self._keys))]
-        pause_s = FIRST_PAUSE_S
         while pending:
             failed: list[tuple[int, int]] = []
-            untried, settled_before = iter(pending), self._settled
+            untried, settled_before, self._failed_in_a_row = iter(pending), self._settled, 0
             async with trio.open_nursery() as nursery:
                 for _ in range(min(max_in_flight, len(pending))):
                     nursery.start_soon(self._ask_some, untried, failed)
@@ -116,12 +116,22 @@ class Survey:
                 continue
             if self._settled > settled_before or await self._answers():
                 # S3 is there: it is these keys that it stumbles over.
-                pause_s = FIRST_PAUSE_S
-                failed = [(n, tries + 1) for n, tries in failed if tries + 1 < ATTEMPTS]
-            pending += failed
-            if pending:
-                await trio.sleep(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                again = [(n, tries + 1) for n, tries in failed if tries + 1 < ATTEMPTS]
+                self._progress.advance(len(failed) - len(again))
+                pending += again
+                if pending:
+                    await trio.sleep(FIRST_PAUSE_S)
+            else:
+                pending += failed
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Returns when S3 answers again."""
+        pause_s = FIRST_PAUSE_S
+        await trio.sleep(pause_s)
+        while not await self._answers():
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            await trio.sleep(pause_s)
 
     async def _ask_some(
         self, untried: Iterator[tuple[int, int]], failed: list[tuple[int, int]]
@@ -129,7 +139,7 @@ class Survey:
         """Ask for one key after the other, until none is left or S3 stops answering: then the
         others would only fail as well."""
         store = self._prober.stores[self._index]
-        while len(failed) < ATTEMPTS:
+        while self._failed_in_a_row < ATTEMPTS:
             position, tries = next(untried, (-1, 0))
             if position < 0:
                 return
@@ -138,12 +148,14 @@ class Survey:
                 head = None if store.bucket.reserves(key) else await self._head(key)
             except Unavailable:
                 failed.append((position, tries))
+                self._failed_in_a_row += 1
                 continue
             except UpstreamError:
                 pass  # refused: stays unknown, and asking again would not help
             else:
                 self.answers[position] = ABSENT if head is None else self._packed(head)
             self._settled += 1
+            self._failed_in_a_row = 0
             self._progress.advance()
 
     async def _answers(self) -> bool:
@@ -158,7 +170,7 @@ class Survey:
 
     async def _head(self, key: str) -> ObjectHead | None:
         self.heads += 1
-        return await self._prober.head(self._index, key)
+        return await self._prober.head_anyway(self._index, key)
 
     def _packed(self, head: ObjectHead) -> int:
         return pack(self._index, head.size_bytes, head.last_modified_s)

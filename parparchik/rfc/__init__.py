@@ -8,6 +8,13 @@ from parparchik.rfc.dates import (
     format_iso8601,
     parse_http_date,
     parse_iso8601,
+    parse_iso8601_many,
 )
 
-__all__ = ["format_http_date", "format_iso8601", "parse_http_date", "parse_iso8601"]
+__all__ = [
+    "format_http_date",
+    "format_iso8601",
+    "parse_http_date",
+    "parse_iso8601",
+    "parse_iso8601_many",
+]

@@ -9,6 +9,7 @@ for what is not a date; the message quotes no more than the date itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
@@ -19,6 +20,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # section 5.7); as in POSIX it counts as the first second of the next minute.
 _HH_MM = {f"{h:02}:{m:02}": h * 3600 + m * 60 for h in range(24) for m in range(60)}
 _SS = {f":{s:02}": s for s in range(61)}
+_SS_Z = {f"{ss}Z": s for ss, s in _SS.items()}
 _TIMES_OF_DAY = tuple(_HH_MM)
 _SECONDS = tuple(_SS)
 
@@ -74,6 +76,15 @@ def parse_iso8601(text: str) -> int:
     return time_s - _iso_offset_s(text[19:])
 
 
+def parse_iso8601_many(texts: Sequence[str]) -> list[int]:
+    """`parse_iso8601` of each, in half the time where all are as `format_iso8601` writes them."""
+    days, hh_mm, ss_z = _ISO_DAYS, _HH_MM, _SS_Z
+    try:
+        return [days[text[:11]] + hh_mm[text[11:16]] + ss_z[text[16:]] for text in texts]
+    except KeyError:
+        return [parse_iso8601(text) for text in texts]
+
+
 def format_iso8601(time_s: int) -> str:
     """`2026-05-05T10:00:00Z`, the form of manifests and of the management API."""
     day, second = divmod(time_s, _DAY_S)
@@ -113,6 +124,20 @@ def _imf_day_s(text: str) -> int:
     if not found:
         raise ValueError(f"not an HTTP date: {text!r:.80}")
     return _day_s(int(found[3]), _MONTHS[found[2]], int(found[1]))
+
+
+class _Days(dict[str, int]):
+    """What `_iso_day_s` gives, without the call."""
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= _DAYS_MAX:
+            self.clear()
+        day_s = self[text] = _iso_day_s(text)
+        return day_s
+
+
+_DAYS_MAX = 16_384
+_ISO_DAYS = _Days()
 
 
 @lru_cache(maxsize=16384)

@@ -68,7 +68,7 @@ def path_of(target: bytes) -> bytes:
     (RFC 9112 section 3.2.2) loses its authority: where a request goes never depends on it."""
     path = target.partition(b"?")[0]
     if not path.startswith(b"/"):
-        path = _ABSOLUTE_FORM.sub(b"", path, count=1)
+        path = _ABSOLUTE_FORM.sub(b"", path, count=1) or b"/"
     return path
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from parparchik.model import Bucket, Entry
 from parparchik.registry import Registry
-from parparchik.registry.entries import bucket_index, pack, size_and_time
+from parparchik.registry.entries import bucket_index, pack, pack_many, size_and_time
 
 DAY_S = 86_400
 WEEK_S, MONTH_S = 7 * DAY_S, 31 * DAY_S
@@ -142,7 +142,9 @@ TestRegistry = RegistryMachine.TestCase
 def test_an_entry_is_one_integer_and_comes_apart_again(index: int, size: int, time_s: int) -> None:
     packed = pack(index, size, time_s)
     assert bucket_index(packed) == index
-    assert size_and_time(packed) == (size, time_s if 0 <= time_s < 2**34 else 0)
+    kept_size, kept_time_s = min(size, 2**48 - 1), time_s if 0 <= time_s < 2**34 else 0
+    assert size_and_time(packed) == (kept_size, kept_time_s)
+    assert pack_many(index, ["k"], [size], [time_s]) == [("k", packed)]
 
 
 def test_an_entry_tells_its_bucket_size_time_and_route() -> None:

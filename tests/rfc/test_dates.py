@@ -10,7 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parparchik.rfc import format_http_date, format_iso8601, parse_http_date, parse_iso8601
+from parparchik.rfc import (
+    format_http_date,
+    format_iso8601,
+    parse_http_date,
+    parse_iso8601,
+    parse_iso8601_many,
+)
 
 _FIRST_S = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LAST_S = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -205,3 +211,21 @@ def test_one_character_off_is_refused_or_another_date(time_s: int, at: int, new:
 
 def _rfc_850(then: datetime) -> str:
     return f"{then:%A, %d-%b-%y %H:%M:%S} GMT"
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(0, 2**35).map(format_iso8601),
+            st.sampled_from(["2026-05-05T10:00:00.123Z", "2026-05-05T10:00:00+02:00"]),
+        )
+    )
+)
+def test_many_are_as_each(texts: list[str]) -> None:
+    assert parse_iso8601_many(texts) == [parse_iso8601(text) for text in texts]
+
+
+@pytest.mark.parametrize("junk", ["", "2026-05-05", "2026-02-30T10:00:00Z", "2026-05-05T10:00:00"])
+def test_one_that_is_none_is_told(junk: str) -> None:
+    with pytest.raises(ValueError, match=r"not an ISO 8601|day"):
+        parse_iso8601_many(["2026-05-05T10:00:00Z", junk])
