@@ -142,7 +142,10 @@ async def test_heads_in_flight_are_bounded(autojump_clock: MockClock, max_probes
     register(service, 0, *(f"known{n}" for n in range(50)))
     keys = [f"known{n}" for n in range(50)] + [f"unknown{n}" for n in range(50)]
     await Crowd(service).requests(*keys)
-    assert [store.most_in_flight for store in stores] == [max_probes, max_probes]
+    most = [store.most_in_flight for store in stores]
+    # Known keys ask the first bucket alone, so the second sees the limit only by chance.
+    assert most[0] == max_probes
+    assert 0 < most[1] <= max_probes
 
 
 async def test_too_many_waiting_are_turned_away_but_known_routes_still_answer(
