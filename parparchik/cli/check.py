@@ -14,8 +14,7 @@ from parparchik.cli.grants import policies
 from parparchik.cli.options import bucket_names, config_option, load_quietly, run
 from parparchik.cli.table import table
 from parparchik.config import Config
-from parparchik.server.exposure import exposed_buckets
-from parparchik.server.wire import build_s3
+from parparchik.server import build_s3, exposed_buckets
 
 _RESULTS = {True: "ok", False: "FAILED", None: "note"}
 

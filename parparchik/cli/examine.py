@@ -19,9 +19,7 @@ from parparchik.cli.anonymous import anonymous_status
 from parparchik.cli.grants import Grant, list_bucket, read_objects, write_manifest
 from parparchik.errors import CredentialsRefused, Denied, Unavailable, UpstreamError
 from parparchik.model import ObjectStore
-from parparchik.registry import BadManifest
-from parparchik.registry.condition import ConditionalWriter, Support
-from parparchik.registry.manifest import decode
+from parparchik.registry import BadManifest, ConditionalWriter, Support, decode
 from parparchik.rfc import format_iso8601
 from parparchik.s3.credentials import CredentialStatus
 

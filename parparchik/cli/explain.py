@@ -15,7 +15,7 @@ from parparchik.cli.table import printable, table
 from parparchik.config import Config
 from parparchik.model import Method
 from parparchik.server import open_stores
-from parparchik.web.endpoints import BY_PATH
+from parparchik.web import BY_PATH
 
 _URL = re.compile(r"https?://[^/?#]*([^#]*)", re.IGNORECASE)
 # All that a request target can hold as it is. The rest (a space, letters beyond ASCII) is encoded,

@@ -9,8 +9,7 @@ import trio
 
 from parparchik.errors import UpstreamError
 from parparchik.model import Bucket, ObjectStore
-from parparchik.registry import BadManifest
-from parparchik.registry.manifest import decode
+from parparchik.registry import BadManifest, decode
 
 
 @dataclass(frozen=True, slots=True)

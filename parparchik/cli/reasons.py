@@ -17,7 +17,7 @@ from parparchik.model import Answer, Entry, Method, ObjectHead, ObjectStore, Req
 from parparchik.registry import Service
 from parparchik.rfc import format_iso8601
 from parparchik.routes import Namespace, Namespaces, Responder
-from parparchik.web.redact import redact_url
+from parparchik.web import redact_url
 
 Line = tuple[str, str]
 _Found = ObjectHead | UpstreamError | None

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from parparchik.cli.manifests import ReadManifest, read_manifests
 from parparchik.config import RoutesConfig
 from parparchik.model import ObjectStore
-from parparchik.registry import BadManifest, Registry, Service
-from parparchik.registry.writer import ManifestFile
+from parparchik.registry import BadManifest, ManifestFile, Registry, Service
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from parparchik import __version__
 from parparchik.metrics.histogram import HistogramSnapshot
 from parparchik.metrics.traffic import Traffic
 from parparchik.registry import RegistryStatistics, ServiceStatistics
-from parparchik.s3.statistics import LATENCY_BOUNDS_S, S3Statistics
+from parparchik.s3 import LATENCY_BOUNDS_S, S3Statistics
 
 
 class Sources(Protocol):

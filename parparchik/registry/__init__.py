@@ -5,15 +5,18 @@ S3's copy, and `Service` is all of them at work. The rule above all: only an abs
 stated removes anything. The room asks S3 through `model.ObjectStore` alone.
 """
 
+from parparchik.registry.condition import ConditionalWriter, Support
 from parparchik.registry.entries import Registry, RegistryStatistics
-from parparchik.registry.manifest import BadManifest
+from parparchik.registry.manifest import BadManifest, decode
 from parparchik.registry.service import Relocation, Service, ServiceStatistics
 from parparchik.registry.verify import ABSENT, Resolution
-from parparchik.registry.writer import PersistFailed
+from parparchik.registry.writer import ManifestFile, PersistFailed
 
 __all__ = [
     "ABSENT",
     "BadManifest",
+    "ConditionalWriter",
+    "ManifestFile",
     "PersistFailed",
     "Registry",
     "RegistryStatistics",
@@ -21,4 +24,6 @@ __all__ = [
     "Resolution",
     "Service",
     "ServiceStatistics",
+    "Support",
+    "decode",
 ]

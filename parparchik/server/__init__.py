@@ -4,9 +4,18 @@
 HTTP server there is.
 """
 
+from parparchik.server.exposure import exposed_buckets
 from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.serve import serve
 from parparchik.server.signals import StoppedAtOnce
-from parparchik.server.wire import open_stores
+from parparchik.server.wire import build_s3, open_stores
 
-__all__ = ["StoppedAtOnce", "configure_logging", "configured_secrets", "open_stores", "serve"]
+__all__ = [
+    "StoppedAtOnce",
+    "build_s3",
+    "configure_logging",
+    "configured_secrets",
+    "exposed_buckets",
+    "open_stores",
+    "serve",
+]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import trio
 from trio.testing import MockClock
 
+from parparchik.errors import UpstreamError
 from tests.fakes import denied, unavailable
 from tests.routes.front import KEY, body, header, site
 
@@ -90,7 +93,7 @@ async def test_a_file_that_moves_takes_its_permission_along(autojump_clock: Mock
 
 @pytest.mark.parametrize("error", [unavailable, denied])
 async def test_an_outage_does_not_tell_which_private_files_there_are(
-    autojump_clock: MockClock, error: type
+    autojump_clock: MockClock, error: Callable[[], UpstreamError]
 ) -> None:
     asked = site("a", "b", keys=KEYS)
     assert await asked.status("/vault/b", key=KEY) == 302
