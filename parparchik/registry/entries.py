@@ -7,9 +7,11 @@ A million entries must fit (at most 250 bytes each) and nothing here may stall t
 * Entries live in shards by the key's hash. Whoever walks the registry takes one shard at a time
   and lets others run in between; a shard is small enough to be copied at once.
 * Per bucket, the registry keeps a digest of its content that every change updates in O(1): the
-  exclusive or of the entries' hashes. Equal digests mean equal content (up to a 64-bit
-  collision), so the manifest writer knows without encoding anything whether there is something
-  to write, and a change that was undone again costs no write.
+  exclusive or of the entries' hashes and values. Equal digests mean equal content (up to a
+  64-bit collision), so the manifest writer knows without encoding anything whether there is
+  something to write, and a change that was undone again costs no write. The values are there
+  because CPython's hash of an integer is its remainder by 2**61 - 1, by which neighbouring
+  sizes and times do collide; so another value of one entry always shows.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from parparchik.model import Bucket, Entry
 from parparchik.registry.recency import MONTH_S, WEEK_S, Recency
 
 MAX_BUCKETS = 256
+REMOVED_MAX = 100_000  # removals remembered for one bucket until its manifest is written
 
 _SHARDS = 1024
 _SHARD_MASK = _SHARDS - 1
@@ -147,7 +150,7 @@ class Registry:
             if key not in shard:
                 shard[key] = packed
                 count += 1
-                digest ^= hash(row)
+                digest ^= hash(row) ^ packed
                 if packed >= recent:
                     self._recency.add(packed >> _TIME_SHIFT, 1)
             elif index < shard[key] & _BUCKET_MASK:
@@ -166,7 +169,7 @@ class Registry:
     def _account(self, key: str, packed: int, change: int) -> None:
         index = packed & _BUCKET_MASK
         self._counts[index] += change
-        self._digests[index] ^= hash((key, packed))
+        self._digests[index] ^= hash((key, packed)) ^ packed
         self._recency.add(packed >> _TIME_SHIFT, change)
 
     def count_in(self, index: int) -> int:
@@ -178,12 +181,16 @@ class Registry:
 
     def take_removed(self, index: int) -> set[str]:
         """The keys that left a bucket since the last call; the caller gives them back with
-        `restore_removed` if what it wanted them for failed."""
+        `restore_removed` if what it wanted them for failed. Where a manifest can never be
+        written they are forgotten in the end, and a merge may bring some of them back."""
         taken, self._removed[index] = self._removed[index], set()
         return taken
 
     def restore_removed(self, index: int, keys: set[str]) -> None:
-        self._removed[index] |= {key for key in keys if not self._is_in(key, index)}
+        removed = self._removed[index]
+        removed |= {key for key in keys if not self._is_in(key, index)}
+        if len(removed) > REMOVED_MAX:
+            removed.clear()
 
     def was_removed(self, key: str, index: int) -> bool:
         return key in self._removed[index]

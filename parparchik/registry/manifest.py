@@ -178,7 +178,7 @@ class Encoder:
             mine = [row for row in rows if bucket_index(row[1]) == index]
             lines = _encode_lines([self._row(name, key, packed) for key, packed in mine])
             for row in mine:
-                self.digest ^= hash(row)
+                self.digest ^= hash(row) ^ row[1]
             separator = b",\n" if self.count and mine else b""
             self.count += len(mine)
             # Only between two rows can a line end stand behind a brace: strings escape theirs.

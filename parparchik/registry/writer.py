@@ -13,6 +13,7 @@ replaced.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import structlog
@@ -28,6 +29,8 @@ from parparchik.rfc import format_iso8601
 MERGE_ATTEMPTS = 5
 SHORTEST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 60.0
+# Who waits for a write (/update, shutdown) waits for the window, but no longer than this.
+LONGEST_PACE_S = 1.0
 # A large manifest costs seconds of processor time: left alone, its writer may take this share.
 _BUSY_SHARE = 0.2
 
@@ -43,7 +46,10 @@ class PersistFailed(Exception):
 class ManifestFile:
     """One bucket's manifest and what is known of the object that holds it."""
 
-    def __init__(self, registry: Registry, index: int, store: ObjectStore) -> None:
+    def __init__(
+        self, registry: Registry, index: int, store: ObjectStore, *, pace_s: float = 0.0
+    ) -> None:
+        """At least `pace_s` lie between the beginnings of two writes."""
         self.registry = registry
         self.index = index
         self.store = store
@@ -55,6 +61,8 @@ class ManifestFile:
         self._written_digest: int | None = None
         self._may_be_empty = True
         self._lock = trio.Lock()
+        self._pace_s = pace_s
+        self._not_before = -math.inf
         self._writer = ConditionalWriter(store, store.bucket.manifest_key)
 
     @property
@@ -108,7 +116,8 @@ class ManifestFile:
         self.adopted = True
 
     async def write(self) -> bool:
-        """Bring S3 up to the registry, now; whether there was anything to write.
+        """Bring S3 up to the registry; whether there was anything to write. Begins `pace_s`
+        after the last write began, at the earliest.
 
         Raises UpstreamError.
         """
@@ -117,6 +126,9 @@ class ManifestFile:
                 if self.adopted and self._is_written:
                     self.registry.take_removed(self.index)  # the manifest lacks them already
                 return False
+            # Who comes meanwhile waits for the lock, and finds its change written with ours.
+            await trio.sleep_until(self._not_before)
+            self._not_before = trio.current_time() + self._pace_s
             removed = self.registry.take_removed(self.index)
             try:
                 await self._write(removed)
@@ -184,11 +196,16 @@ class ManifestWriter:
     """All manifests, and the loop that keeps them up to date."""
 
     def __init__(self, registry: Registry, stores: Sequence[ObjectStore], window_s: float) -> None:
-        self.files = tuple(ManifestFile(registry, i, store) for i, store in enumerate(stores))
+        pace_s = min(window_s, LONGEST_PACE_S)
+        self.files = tuple(
+            ManifestFile(registry, i, store, pace_s=pace_s) for i, store in enumerate(stores)
+        )
         self._window_s = max(window_s, SHORTEST_PAUSE_S)
 
     async def flush(self, files: Sequence[ManifestFile] | None = None) -> None:
-        """Write what is dirty, of `files` or of all, now and in parallel. Raises PersistFailed."""
+        """Write what is dirty, of `files` or of all, in parallel and as soon as the window
+        allows: so a row of changes, each waited for, is one write a window. Raises
+        PersistFailed."""
         failed: list[str] = []
 
         async def write(file: ManifestFile) -> None:

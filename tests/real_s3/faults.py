@@ -105,7 +105,8 @@ def faulty_front(upstream: str) -> Iterator[FaultyFront]:
     handler = type("Handler", (_Handler,), {"front": front})
     server = _Server(("127.0.0.1", 0), handler)
     front.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # It looks for the end that often, in seconds.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield front

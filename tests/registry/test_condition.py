@@ -80,8 +80,10 @@ async def test_a_change_in_the_very_last_moment_is_noticed(conditions: Condition
             store.add(KEY, b"by another")
 
     store.on_request = change
+    store.asked.clear()
     with pytest.raises(PreconditionFailed):
         await writer.replace([b"2"], seen)
+    assert store.requests["put"] == 1  # the body is large; once is enough to be refused
     assert store.objects[KEY].data == b"by another"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -153,6 +153,19 @@ def test_an_entry_tells_its_bucket_size_time_and_route() -> None:
     assert registry.get("x y") == Entry("x y", BUCKETS[1], 7, START_S)
     assert [entry.route for batch in registry.sorted_batches() for entry in batch] == ["/two/x y"]
     assert registry.get("x") is None
+
+
+packed_values = st.builds(pack, st.just(0), st.integers(0, 2**48 - 1), st.integers(0, 2**34 - 1))
+
+
+@given(packed_values, packed_values)
+@example(pack(0, 1000, START_S), pack(0, 999, START_S + 8192))  # hash() takes them for the same
+def test_a_digest_shows_every_change_of_an_entry(before: int, after: int) -> None:
+    registry = Registry(BUCKETS)
+    registry.put("k", before)
+    digest = registry.digest(0)
+    registry.put("k", after)
+    assert (registry.digest(0) == digest) == (before == after)
 
 
 @pytest.mark.parametrize("count", [0, 257])

@@ -68,6 +68,9 @@ LAYOUTS = {
     "two lists": HEAD + b'{"key":"a"}\n],"files":[\n{"key":"b"}\n]}\n',
     "two lists, alike at first": HEAD
     + b'{"key":"a"},\n{"key":"b"}\n],"files":[\n{"key":"a"}\n]}\n',
+    "two lists, different": (
+        HEAD + b'{"key":"a"},\n{"key":"b"}\n],"files":[\n{"key":"c"},\n{"key":"d"}\n]}\n'
+    ),
     "a list in an entry": HEAD + b'{"key":"a","x":[\n1,\n2\n]},\n{"key":"b"}\n]}\n',
     "an end like ours in something else": HEAD + b'{"key":"a"}],"x":{"y":[\n]}\n',
     "another list of files inside": (
@@ -77,7 +80,7 @@ LAYOUTS = {
     "two commas": HEAD + b'{"key":"a"},\n,\n{"key":"b"}\n]}\n',
     "commas alone": HEAD + b",\n,\n\n]}\n",
 }
-AMBIGUOUS = {"two lists", "two lists, alike at first"}
+AMBIGUOUS = {"two lists", "two lists, different", "two lists, alike at first"}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -189,6 +189,23 @@ async def test_what_is_verified_during_the_pass_with_the_same_answer_is_kept(
     assert done.dropped == 0
 
 
+async def test_what_a_merge_brings_during_the_pass_is_newer_than_the_pass(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    first, second = FakeBucket(FIRST), FakeBucket(SECOND)
+    service = service_on(first, second)
+    register(service, 1, "k")
+    first.delay_s = second.delay_s = 5.0
+
+    async def merge() -> None:
+        await trio.sleep(1)
+        register(service, 0, "k")  # another process has found it there
+
+    nursery.start_soon(merge)
+    await reconciled(service)
+    assert homes(service) == {"k": "first"}
+
+
 async def test_nothing_to_reconcile(autojump_clock: MockClock) -> None:
     store = FakeBucket(FIRST, "unknown to us")
     done = await reconciled(service_on(store))

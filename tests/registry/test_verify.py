@@ -35,12 +35,11 @@ async def test_from_half_the_ttl_on_one_head_in_the_background(
     await ask(service, "k")
     await trio.sleep(6)
     store.delay_s = 1.0
-    for _ in range(5):
+    for _ in range(100):
         answer = service.resolve_nowait("k")
         assert answer is not None
         assert answer.fresh is True
-        await trio.sleep(0.1)
-    assert store.requests == {"head": 2}
+        await trio.sleep(0.005)
     await trio.sleep(4)  # 10.5 s after the first HEAD, 3.5 s after the second
     assert service.resolve_nowait("k") is not None
     assert store.requests == {"head": 2}

@@ -70,14 +70,17 @@ async def test_update_gets_a_head_of_its_own_while_requests_wait_for_another(
     store.add_manifest()
     service = service_on(store)
     await service.start_up()
-    store.delay_s = 1.0
+    store.delay_s = 2.0
     crowd = Crowd(service)
     nursery.start_soon(crowd.request, "k")
     await trio.sleep(0.5)
+    store.delay_s = 0.1
     store.add("k", b"new")
     entry = await service.update("k")
     assert entry is not None
     assert entry.size_bytes == 3
+    assert not crowd.answers
+    await trio.sleep(2)
     assert [answer.entry for answer in crowd.answers] == [None]
     # The answer that came last was about an earlier state; it must not undo the later one.
     assert service.registry.get("k") == entry

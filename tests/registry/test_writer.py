@@ -165,6 +165,20 @@ async def test_updates_at_the_same_time_share_writes(autojump_clock: MockClock) 
     assert store.requests["put"] <= 3
 
 
+async def test_updates_one_after_the_other_are_one_write_a_window(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    store = FakeBucket(FIRST)
+    service = await started(store, manifest_window_s=1.0)
+    nursery.start_soon(service.write_manifests)
+    began = trio.current_time()
+    for n in range(10):
+        store.add(f"k{n}")
+        await service.update(f"k{n}")
+        assert f"k{n}" in store.manifest_keys
+    assert store.requests["put"] <= trio.current_time() - began + 2
+
+
 async def test_at_shutdown_the_last_change_is_written(autojump_clock: MockClock) -> None:
     stores = FakeBucket(FIRST), FakeBucket(SECOND)
     service = await started(*stores)

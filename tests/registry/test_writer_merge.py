@@ -64,6 +64,33 @@ async def test_what_we_removed_while_merging_is_not_merged_in_either() -> None:
     assert store.manifest_keys == {"stays", "by one", "by two"}
 
 
+async def test_what_we_removed_is_remembered_until_it_could_be_written() -> None:
+    store = FakeBucket(FIRST)
+    store.add_manifest("stays", "goes")
+    one, two = await processes(store, 2)
+    one.registry.discard("goes")
+    store.fail()
+    with pytest.raises(PersistFailed):
+        await one.writer.flush()
+    store.mend()
+    two.add("by two")
+    await two.writer.flush()
+    await one.writer.flush()
+    assert store.manifest_keys == {"stays", "by two"}
+
+
+async def test_what_changes_while_a_write_is_under_way_is_written_next() -> None:
+    store = FakeBucket(FIRST)
+    (one,) = await processes(store, 1)
+    one.add("first")
+    store.on_request = lambda operation, key: one.add("second")
+    await one.writer.flush()
+    store.on_request = None
+    assert store.manifest_keys == {"first"}
+    await one.writer.flush()
+    assert store.manifest_keys == {"first", "second"}
+
+
 async def test_what_we_know_of_a_file_stands_against_what_another_wrote() -> None:
     store = FakeBucket(FIRST)
     one, two = await processes(store, 2)
