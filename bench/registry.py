@@ -28,7 +28,7 @@ from parparchik.registry import Registry, Service
 from parparchik.registry.entries import pack
 from parparchik.registry.manifest import Encoder
 
-TICK_S = 0.001
+TICK_S = 0.002
 
 
 class MemoryStore:
@@ -81,7 +81,7 @@ def resident_bytes() -> int:
 
 
 class Ticker:
-    """Wakes every millisecond and keeps how late it was at worst."""
+    """Wakes every 2 ms and keeps how late it was at worst."""
 
     def __init__(self) -> None:
         self.latenesses_s: list[float] = []

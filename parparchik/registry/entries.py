@@ -19,6 +19,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from parparchik.model import Bucket, Entry
 from parparchik.registry.recency import MONTH_S, WEEK_S, Recency
@@ -77,6 +78,15 @@ class RegistryStatistics:
     month: int
 
 
+def _shard() -> dict[str, int]:
+    """An empty shard, which has once had a key that was no text: CPython then keeps the hashes of
+    its keys beside them and need not fetch every key from memory when the shard grows. That is a
+    sixth of the time of loading a million entries, for 12 bytes each."""
+    shard: dict[str | None, int] = {None: 0}
+    del shard[None]
+    return cast("dict[str, int]", shard)
+
+
 class Registry:
     """Entries by key. A key is in one bucket: the one of highest priority known to have it.
 
@@ -88,7 +98,7 @@ class Registry:
             raise ValueError(f"a registry has 1 to {MAX_BUCKETS} buckets, not {len(buckets)}")
         self.buckets = tuple(buckets)
         self.duplicates: set[str] = set()  # keys that more than one bucket has
-        self._shards: list[dict[str, int]] = [{} for _ in range(_SHARDS)]
+        self._shards = [_shard() for _ in range(_SHARDS)]
         self._counts = [0] * len(buckets)
         self._digests = [0] * len(buckets)
         # Keys that left a bucket since its manifest was last written: a merge must not bring
@@ -136,14 +146,15 @@ class Registry:
         self.duplicates.discard(key)
         return True
 
-    def load(self, index: int, rows: Iterable[tuple[str, int]]) -> None:
-        """Add what one bucket's manifest says, `rows` being (key, packed) of bucket `index`.
+    def load(self, index: int, rows: Iterable[tuple[str, int]]) -> tuple[int, int]:
+        """Add what one bucket's manifest says, `rows` being (key, packed) of bucket `index`;
+        returns how many entries that made, and their digest.
 
         Where two buckets claim a key, the one of higher priority has it; an entry that the
         bucket has already stays as it is. Several times as fast as `put` for new keys.
         """
         shards, recent = self._shards, pack(0, 0, self._recency.floor_s)
-        count = digest = 0
+        count = digest = taken = digest_taken = 0
         for row in rows:
             key, packed = row
             shard = shards[hash(key) & _SHARD_MASK]
@@ -155,10 +166,13 @@ class Registry:
                     self._recency.add(packed >> _TIME_SHIFT, 1)
             elif index < shard[key] & _BUCKET_MASK:
                 self.put(key, packed)
+                taken += 1
+                digest_taken ^= hash(row) ^ packed
         self._counts[index] += count
         self._digests[index] ^= digest
         if self._removed[index]:
             self._removed[index] = {k for k in self._removed[index] if not self._is_in(k, index)}
+        return count + taken, digest ^ digest_taken
 
     def set_duplicate(self, key: str, duplicate: bool) -> None:
         if duplicate:

@@ -106,15 +106,15 @@ class Startup:
             missing.append(file)
             return
         file.last_error = ""
-        before, rows_read = self._registry.count_in(file.index), 0
+        read = loaded = digest = 0
         with many_objects():
             for rows in pieces:
-                self._registry.load(file.index, rows)
-                rows_read += len(rows)
+                count, digest_of_rows = self._registry.load(file.index, rows)
+                read, loaded, digest = read + len(rows), loaded + count, digest ^ digest_of_rows
                 await trio.lowlevel.checkpoint()
-        whole = before == 0 and self._registry.count_in(file.index) == rows_read
-        # Whatever else is in the registry now was not in the manifest: it must be written.
-        file.adopt(self._registry.digest(file.index) if whole else None)
+        # The digest is that of the manifest, not of the registry: requests and /list?sync=true
+        # may have changed that meanwhile, and then the manifest has to be written.
+        file.adopt(digest if loaded == read else None)
 
     async def _backfill(self, missing: list[ManifestFile]) -> None:
         """Some manifest is missing: the buckets themselves tell what they hold, all of them,

@@ -11,7 +11,8 @@ from trio.testing import MockClock
 from parparchik.errors import UpstreamError
 from parparchik.model import Bucket
 from parparchik.registry import Service
-from tests.fakes import FakeBucket, denied, unavailable
+from parparchik.registry.entries import pack
+from tests.fakes import NOW_S, FakeBucket, denied, unavailable
 from tests.registry.services import FIRST, SECOND, ask, service_on, where
 
 
@@ -277,3 +278,26 @@ async def test_task_status_and_phases(autojump_clock: MockClock, nursery: trio.N
     store.mend()
     await trio.sleep(60)
     assert service.progress.phase == "ready"
+
+
+async def test_changes_while_a_manifest_is_loaded_are_written(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    keys = [f"k{n}" for n in range(10_000)]
+    writing = FakeBucket(FIRST, *keys)
+    earlier = service_on(writing)
+    await earlier.start_up()  # writes the manifest in our layout, which is loaded in pieces
+    store = FakeBucket(FIRST, *keys[1:], "new")
+    store.objects[FIRST.manifest_key] = writing.objects[FIRST.manifest_key]
+    service = service_on(store)
+
+    async def change_something() -> None:
+        while service.registry.get("k0") is None:
+            await trio.lowlevel.checkpoint()
+        assert service.count < len(keys)
+        service.registry.discard("k0")
+        service.registry.put("new", pack(0, 0, NOW_S))
+
+    nursery.start_soon(change_something)
+    await service.start_up()
+    assert store.manifest_keys == {*keys[1:], "new"}

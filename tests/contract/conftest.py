@@ -1,0 +1,26 @@
+"""A moto with two buckets, a bare environment, and a front that counts what S3 is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import bare_environment, buckets, moto_endpoint
+from tests.cli.moto_buckets import Buckets
+from tests.contract.scene import Scene
+from tests.real_s3.faults import FaultyFront, faulty_front
+
+__all__ = ["bare_environment", "buckets", "front", "moto_endpoint", "scene"]
+
+
+@pytest.fixture
+def scene(buckets: Buckets) -> Scene:
+    return Scene(buckets.endpoint, buckets.public, buckets.private)
+
+
+@pytest.fixture
+def front(scene: Scene) -> Iterator[FaultyFront]:
+    """Stands before moto; give its `endpoint` to the server as S3_ENDPOINT."""
+    with faulty_front(f"http://{scene.endpoint}") as front:
+        yield front
