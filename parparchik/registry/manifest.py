@@ -37,7 +37,8 @@ class _Row(msgspec.Struct, gc=False):
 
 
 class _Document(msgspec.Struct):
-    files: list[_Row]
+    # Lua has one empty table: what it writes as JSON for no files is `{}`.
+    files: list[_Row] | dict[str, msgspec.Raw]
     version: int = VERSION
 
 
@@ -145,6 +146,10 @@ def _decode_whole(data: bytes) -> list[_Row]:
         return document
     if document.version != VERSION:
         raise BadManifest(f"manifest version {document.version} is not known, only {VERSION} is")
+    if isinstance(document.files, dict):
+        if document.files:
+            raise BadManifest("not a manifest: its files are no list")
+        return []
     return document.files
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from parparchik.config import RoutesConfig
-from parparchik.registry import Service
-from parparchik.registry.entries import pack
 from tests.contract.scene import IMPATIENT, MANIFEST, Scene, Server, serving
-from tests.fakes import NOW_S, FakeBucket
 from tests.real_s3.faults import FaultyFront
 
 
@@ -174,26 +170,6 @@ async def test_the_last_change_is_written_at_shutdown(scene: Scene) -> None:
         assert scene.manifest_keys(scene.second) == []
         await server.end()
         assert scene.manifest_keys(scene.second) == ["k"]
-
-
-async def test_what_changes_while_the_manifest_is_read_is_written() -> None:
-    for _ in range(20):  # Trio's order of tasks is random, and one of both was wrong
-        store = FakeBucket("files", "a", "new")
-        store.add_manifest("a", "gone")
-        service = Service([store], RoutesConfig(), now=lambda: NOW_S)
-
-        async def change(service: Service = service) -> None:
-            """What /list?sync=true does: the number of entries stays the same."""
-            while service.count < 2:
-                await trio.lowlevel.checkpoint()
-            service.registry.discard("gone")
-            service.registry.put("new", pack(0, 0, NOW_S))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(service.start_up)
-            nursery.start_soon(change)
-        await service.shutdown()
-        assert store.manifest_keys == {"a", "new"}
 
 
 async def test_a_restart_knows_what_was_known(scene: Scene) -> None:

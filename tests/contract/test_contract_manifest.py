@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.contract.scene import Scene, serving
-from tests.real_s3.faults import FaultyFront
 
 
 def last_modified_of(scene: Scene, bucket: str, key: str) -> str:
@@ -126,7 +125,7 @@ async def test_what_is_none_is_kept_aside_and_replaced_by_what_a_listing_finds(
         assert scene.get(scene.first, aside) == garbage
 
 
-async def test_a_manifest_that_another_wrote_is_merged(scene: Scene, front: FaultyFront) -> None:
+async def test_a_manifest_that_another_wrote_is_merged(scene: Scene) -> None:
     async with serving(scene.environ) as server:
         for key in ("theirs", "ours"):
             scene.put(scene.first, key)

@@ -113,6 +113,7 @@ ACCEPTED = {
     "extra fields": ({"version": 1, "files": [ENTRY | {"x": [{}]}], "y": {"z": None}}, FULL),
     "no entries": ({"version": 1, "files": []}, {}),
     "empty array": ([], {}),
+    "no entries, as Lua writes it": ({"version": 1, "files": {}}, {}),
     "an empty key": ([{"key": ""}, {"key": "k"}], BARE),
     "milliseconds": ([ENTRY | {"last_modified": "2026-05-05T10:00:00.000Z"}], FULL),
     "an offset": ([ENTRY | {"last_modified": "2026-05-05T12:00:00+02:00"}], FULL),
@@ -144,6 +145,7 @@ REFUSED = {
     "text": b"not a manifest",
     "null": b"null",
     "a number": b"1",
+    "files by name": b'{"version":1,"files":{"a":{"key":"a"}}}',
     "an array of strings": b'["a"]',
     "version 2": b'{"version":2,"files":[]}',
     "version 2 in our layout": (
