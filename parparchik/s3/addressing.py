@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 # AWS's partitions by the beginning of their regions' names; the last one is the rest of the world.
-_AWS_SUFFIXES = (
+_AWS_DOMAINS = (
     ("cn-", "amazonaws.com.cn"),
     ("eusc-", "amazonaws.eu"),
     ("us-isob-", "sc2s.sgov.gov"),
@@ -32,6 +32,11 @@ _AWS_SUFFIXES = (
     ("eu-isoe-", "cloud.adc-e.uk"),
     ("", "amazonaws.com"),
 )
+
+
+def aws_domain(region: str) -> str:
+    """The domain that AWS's endpoints in `region` are in."""
+    return next(domain for prefix, domain in _AWS_DOMAINS if region.startswith(prefix))
 
 
 class Origin(NamedTuple):
@@ -87,8 +92,7 @@ def external_address(bucket: str, endpoint: Endpoint) -> Address:
 
 
 def _aws_address(bucket: str, endpoint: Endpoint) -> Address:
-    suffix = next(dns for prefix, dns in _AWS_SUFFIXES if endpoint.region.startswith(prefix))
-    host = f"s3.{endpoint.region}.{suffix}"
+    host = f"s3.{endpoint.region}.{aws_domain(endpoint.region)}"
     virtual = endpoint.addressing == "virtual" or (
         endpoint.addressing == "auto" and _DNS_LABEL.fullmatch(bucket) is not None
     )

@@ -134,7 +134,7 @@ def parse_error(data: bytes) -> S3ErrorBody | None:
 
 
 def parse_assume_role(data: bytes) -> Credentials:
-    """The credentials in an answer to STS AssumeRoleWithWebIdentity.
+    """The credentials in an answer to STS AssumeRole or AssumeRoleWithWebIdentity.
 
     Raises UpstreamError for anything else; no message quotes the answer, which holds a secret.
     """
@@ -144,7 +144,7 @@ def parse_assume_role(data: bytes) -> Credentials:
         if parent == "Credentials":
             fields[name] = text.strip()
 
-    document = _Document("AssumeRoleWithWebIdentityResponse", on_end)
+    document = _Document(("AssumeRoleResponse", "AssumeRoleWithWebIdentityResponse"), on_end)
     document.feed(data)
     document.close()
     for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"):

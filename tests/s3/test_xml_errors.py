@@ -129,7 +129,7 @@ def test_an_answer_of_sts_cut_short() -> None:
         (b"tOkEn", b"", "SessionToken"),
         (b"Expiration", b"Other", "Expiration"),
         (b"2026-05-05T10:00:00Z", b"tomorrow", "Expiration"),
-        (b"AssumeRoleWithWebIdentityResponse", b"AssumeRoleResponse", "AssumeRoleResponse"),
+        (b"AssumeRoleWithWebIdentityResponse", b"GetCallerIdentityResponse", "GetCallerIdentity"),
         (b"<AssumeRoleWithWebIdentityResponse", b"<!DOCTYPE a><A", "refused"),
     ],
 )

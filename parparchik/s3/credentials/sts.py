@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import httpx
 
 from parparchik.errors import UpstreamError
+from parparchik.s3.addressing import aws_domain
 from parparchik.s3.credentials.endpoint import Reply, ask_endpoint, parse_url
 from parparchik.s3.credentials.source import SourceError, check_sound
 from parparchik.s3.sigv4 import Credentials, sign_headers
@@ -25,16 +26,6 @@ _MESSAGE_MAX = 200  # characters of an error's message that are passed on
 _PIECE = 12  # characters of a secret that are too many to give away
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")  # it becomes a part of a host's name
-
-# AWS's partitions have domains of their own, told by how the region begins.
-_DOMAINS = (
-    ("cn-", "amazonaws.com.cn"),
-    ("eusc-", "amazonaws.eu"),
-    ("us-iso-", "c2s.ic.gov"),
-    ("us-isob-", "sc2s.sgov.gov"),
-    ("eu-isoe-", "cloud.adc-e.uk"),
-    ("us-isof-", "csp.hci.ic.gov"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +130,8 @@ class SecurityTokenService:
             if credentials is not None:
                 sent += [credentials.secret_access_key, credentials.session_token]
             raise SourceError(f"STS refused {role.arn}: {_refusal(reply, sent)}")
-        # The answers to both actions differ in their names alone, and the parser knows one name.
-        body = reply.body.replace(b"AssumeRoleResponse", b"AssumeRoleWithWebIdentityResponse")
         try:
-            return parse_assume_role(body)
+            return parse_assume_role(reply.body)
         except UpstreamError as error:
             raise SourceError(f"STS gave no credentials for {role.arn}: {error}") from None
 
@@ -158,11 +147,10 @@ class SecurityTokenService:
     def _url(self, region: str) -> httpx.URL:
         if not _REGION.fullmatch(region):
             raise SourceError(f"{region[:40]!a} is no region of STS")
-        domain = next((d for start, d in _DOMAINS if region.startswith(start)), "amazonaws.com")
         text = (
             self._environ.get("AWS_ENDPOINT_URL_STS")
             or self._environ.get("AWS_ENDPOINT_URL")
-            or f"https://sts.{region}.{domain}"
+            or f"https://sts.{region}.{aws_domain(region)}"
         )
         url = parse_url(text)
         if url is None:
