@@ -24,10 +24,10 @@ class FakeConnection(Connection):
         self.stale = False
 
     async def send(self, data: bytes | memoryview) -> None:
-        raise NotImplementedError
+        raise AssertionError("a pool keeps connections and uses none")
 
     async def receive(self) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("a pool keeps connections and uses none")
 
     def is_stale(self) -> bool:
         return self.stale
