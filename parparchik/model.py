@@ -173,3 +173,17 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
     kind: str = "other"
+
+
+class Question(Protocol):
+    """A request for a file that has been understood. It may be asked again and again, by several
+    tasks at once, and its answer may change. Never raises a ParparchikError: it is the answer."""
+
+    def answer_nowait(self) -> Answer | None:
+        """The answer from memory; None when S3 must be asked (`answer`). As long as nothing has
+        changed this is the same object, and what was made of it may be used again."""
+        ...
+
+    async def answer(self) -> Answer:
+        """The answer, S3 asked."""
+        ...

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import trio
 
+from parparchik.access import redact_url
 from parparchik.cli.manifests import ReadManifest, read_manifests
 from parparchik.config import AuthConfig, Config, RoutesConfig
 from parparchik.errors import BadTarget, UpstreamError
@@ -17,7 +18,6 @@ from parparchik.model import Answer, Entry, Method, ObjectHead, ObjectStore, Req
 from parparchik.registry import Service
 from parparchik.rfc import format_iso8601
 from parparchik.routes import Namespace, Namespaces, Responder
-from parparchik.web import redact_url
 
 Line = tuple[str, str]
 _Found = ObjectHead | UpstreamError | None
@@ -42,9 +42,9 @@ async def find_reasons(
     registered = service.registry.get(parsed.key)
     found = await _ask_all(stores, parsed.key)
     request = Request(method, target)
-    answer = await Responder(service, stores, config.routes, AuthConfig()).respond(request)
+    answer = await Responder(service, stores, config.routes, AuthConfig()).ask(request).answer()
     served = service.registry.get(parsed.key) if answer.status == 302 else None
-    locked = await Responder(service, stores, config.routes, config.auth).respond(request)
+    locked = await Responder(service, stores, config.routes, config.auth).ask(request).answer()
     return [
         *lines,
         *(("manifest", _of_manifest(one, parsed.key)) for one in manifests),

@@ -7,9 +7,10 @@ samples only when somebody scrapes.
 from parparchik.metrics.collector import Sources
 from parparchik.metrics.exposition import Exposition
 from parparchik.metrics.histogram import Histogram, HistogramSnapshot
-from parparchik.metrics.traffic import Traffic
+from parparchik.metrics.traffic import Counter, Traffic
 
 __all__ = [
+    "Counter",
     "Exposition",
     "Histogram",
     "HistogramSnapshot",

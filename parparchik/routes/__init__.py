@@ -1,6 +1,6 @@
 """File routes: which key a URL asks for, who may have it, and the redirect that answers.
 
-`Responder` is the one function behind every plane: request in, answer out. The rest is pure.
+`Responder` is behind every plane: request in, question out, answers from that. The rest is pure.
 """
 
 from parparchik.routes.authorize import CHALLENGE, Authenticator, presented_key

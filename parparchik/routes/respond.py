@@ -1,7 +1,8 @@
 """One question: what is the answer to this request? Asked here by every plane.
 
-`respond_nowait` answers from memory or says that it cannot; `respond` waits for S3. No framework
-and no socket is known here, and S3 only as whoever signs a URL.
+`Responder.ask` understands a request once; the `FileQuestion` that it gives is then asked for its
+answer as often as the same request comes. No framework and no socket is known here, and S3 only as
+whoever signs a URL.
 
 A redirect that was prepared is kept with the entry it was made from. It answers again as long as
 the registry still gives that very entry, and, for a presigned URL, until a twentieth of the URL's
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -22,9 +22,8 @@ from parparchik.model import Answer, Entry, Method, ObjectStore, Request
 from parparchik.registry import Resolution
 from parparchik.routes import answers
 from parparchik.routes.authorize import Authenticator
-from parparchik.routes.target import Namespaces, Target, path_of
-
-_REUSE_SHARE = 20
+from parparchik.routes.prepared import PreparedRedirects
+from parparchik.routes.target import Namespaces, Target
 
 
 class Lookup(Protocol):
@@ -35,43 +34,8 @@ class Lookup(Protocol):
     async def resolve(self, key: str) -> Resolution: ...
 
 
-class _Prepared:
-    """The redirect of one method and path, ready to be sent again for `reuse_s`."""
-
-    __slots__ = ("_by_freshness", "entry", "location", "made_at_s", "reuse_s", "target")
-
-    def __init__(
-        self, target: Target, entry: Entry, location: str, made_at_s: float, reuse_s: float
-    ) -> None:
-        self.target = target
-        self.entry = entry
-        self.location = location
-        self.made_at_s = made_at_s
-        self.reuse_s = reuse_s
-        self._by_freshness: dict[bool | None, Answer] = {}
-
-    def serves(self, entry: Entry, now_s: float) -> bool:
-        """Not when younger than nothing either: a clock that was set back has signed for another
-        time."""
-        return (self.entry is entry or self.entry == entry) and (
-            0 <= now_s - self.made_at_s < self.reuse_s
-        )
-
-    def answer(self, fresh: bool | None) -> Answer:
-        """The redirect with its X-Parparchik-Verified."""
-        answer = self._by_freshness.get(fresh)
-        if answer is None:
-            answer = self._by_freshness[fresh] = answers.redirect(
-                self.location,
-                kind=_kind(self.target),
-                private=not self.entry.bucket.public,
-                verified=fresh,
-            )
-        return answer
-
-
 class Responder:
-    """Answers GET and HEAD of file routes. Never raises a ParparchikError: it is the answer."""
+    """Answers GET and HEAD of file routes."""
 
     def __init__(
         self,
@@ -82,84 +46,123 @@ class Responder:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._resolve_nowait = lookup.resolve_nowait
-        self._resolve = lookup.resolve
-        self._stores = {store.bucket.name: store for store in stores}
+        self.lookup = lookup
+        self.config = config
+        self.now = now
+        self.prepared = PreparedRedirects(stores, config)
         self._namespaces = Namespaces([store.bucket for store in stores])
-        self._config = config
         self._authenticator = Authenticator(auth)
-        self._now = now
-        self._prepared: dict[Method, OrderedDict[bytes, _Prepared]] = {
-            "GET": OrderedDict(),
-            "HEAD": OrderedDict(),
-        }
 
-    def respond_nowait(self, request: Request) -> Answer | None:
-        """The answer, if it needs no waiting; None means `respond`."""
-        path = path_of(request.target)
-        prepared = self._prepared[request.method].get(path)
+    def ask(self, request: Request) -> FileQuestion:
+        """What `request` asks. What can be no route is a question too: it knows its answer."""
+        final = None
         try:
-            target = self._namespaces.parse(path) if prepared is None else prepared.target
+            target = self._namespaces.parse(request.target)
         except ParparchikError as error:
-            return answers.failure(error, kind="invalid")
-        if not target.key or target.namespace is None:
-            return answers.not_found(target.route, kind=_kind(target))
-        resolution = self._resolve_nowait(target.key)
-        return None if resolution is None else self._answer(request, path, target, resolution)
+            target = Target("", "", None)
+            final = answers.failure(error, kind="invalid")
+        else:
+            if not target.key or target.namespace is None:
+                final = answers.not_found(target.route, kind=_kind(target))
+        allowed = final is not None or self._authenticator.allows(request.api_key)
+        return FileQuestion(self, request.method, target, final=final, allowed=allowed)
 
-    async def respond(self, request: Request) -> Answer:
-        """The answer, S3 asked where that must be."""
-        answer = self.respond_nowait(request)
-        if answer is not None:
-            return answer
-        path = path_of(request.target)
-        target = self._namespaces.parse(path)
+
+class FileQuestion:
+    """`model.Question` for one method and target. Of an API key it keeps only whether it was
+    `allowed`. `final` is the answer where no key is asked for."""
+
+    __slots__ = (
+        "_allowed",
+        "_answer",
+        "_final",
+        "_from_s",
+        "_kind",
+        "_method",
+        "_now",
+        "_resolution",
+        "_resolve_nowait",
+        "_responder",
+        "_target",
+        "_until_s",
+    )
+
+    def __init__(
+        self,
+        responder: Responder,
+        method: Method,
+        target: Target,
+        *,
+        final: Answer | None,
+        allowed: bool,
+    ) -> None:
+        self._responder = responder
+        self._resolve_nowait = responder.lookup.resolve_nowait
+        self._now = responder.now
+        self._method = method
+        self._target = target
+        self._kind = _kind(target)
+        self._final = final
+        self._allowed = allowed
+        # The last answer, what it was made from, and when (by the wall clock) it holds.
+        self._answer: Answer | None = None
+        self._resolution: Resolution | None = None
+        self._from_s = self._until_s = 0.0
+
+    def answer_nowait(self) -> Answer | None:
+        if self._final is not None:
+            return self._final
+        resolution = self._resolve_nowait(self._target.key)
+        return None if resolution is None else self._answer_to(resolution)
+
+    async def answer(self) -> Answer:
+        if self._final is not None:
+            return self._final
         try:
-            resolution = await self._resolve(target.key)
+            resolution = await self._responder.lookup.resolve(self._target.key)
         except ParparchikError as error:
-            if not self._permits(request, target, None):
-                return answers.unauthorized(kind=_kind(target))
-            return answers.failure(error, kind=_kind(target))
-        return self._answer(request, path, target, resolution)
+            if not self._permits(None):
+                return answers.unauthorized(kind=self._kind)
+            return answers.failure(error, kind=self._kind)
+        return self._answer_to(resolution)
 
-    def _permits(self, request: Request, target: Target, entry: Entry | None) -> bool:
+    def _answer_to(self, resolution: Resolution) -> Answer:
+        now_s = self._now()
+        if (
+            resolution is self._resolution
+            and self._answer is not None
+            # Not when younger than nothing either: a clock that was set back has signed for
+            # another time.
+            and self._from_s <= now_s < self._until_s
+        ):
+            return self._answer
+        self._resolution, self._from_s, self._until_s = resolution, -math.inf, math.inf
+        self._answer = answer = self._make_answer(resolution, now_s)
+        return answer
+
+    def _make_answer(self, resolution: Resolution, now_s: float) -> Answer:
+        entry, namespace, config = resolution.entry, self._target.namespace, self._responder.config
+        if entry and namespace and config.strict and not namespace.is_route_of(entry):
+            entry = None
+        if not self._permits(entry):
+            return answers.unauthorized(kind=self._kind)
+        if entry is None:
+            return answers.not_found(self._target.route, kind=self._kind)
+        try:
+            prepared = self._responder.prepared.get(self._method, entry, now_s)
+        except ParparchikError as error:
+            self._resolution = None  # credentials may come back at any moment
+            return answers.failure(error, kind=self._kind)
+        self._from_s, self._until_s = prepared.from_s, prepared.until_s
+        fresh = resolution.fresh if config.verified_header else None
+        return prepared.answer(fresh, self._kind)
+
+    def _permits(self, entry: Entry | None) -> bool:
         """Permission follows the object; where there is none, the URL, so that who may not see
         private files does not learn from it which of them exist."""
-        namespace = target.namespace
+        namespace = self._target.namespace
         public = entry.bucket.public if entry else namespace is None or namespace.public
-        return public or self._authenticator.allows(request.api_key)
-
-    def _answer(
-        self, request: Request, path: bytes, target: Target, resolution: Resolution
-    ) -> Answer:
-        entry, namespace = resolution.entry, target.namespace
-        if entry and namespace and self._config.strict and not namespace.is_route_of(entry):
-            entry = None
-        if not self._permits(request, target, entry):
-            return answers.unauthorized(kind=_kind(target))
-        if entry is None:
-            return answers.not_found(target.route, kind=_kind(target))
-        cache, now_s = self._prepared[request.method], self._now()
-        prepared = cache.get(path)
-        if prepared is None or not prepared.serves(entry, now_s):
-            try:
-                prepared = cache[path] = self._prepare(request.method, target, entry, now_s)
-            except ParparchikError as error:
-                return answers.failure(error, kind=_kind(target))
-        cache.move_to_end(path)
-        if len(cache) > self._config.prepared_max:
-            cache.popitem(last=False)
-        return prepared.answer(resolution.fresh if self._config.verified_header else None)
-
-    def _prepare(self, method: Method, target: Target, entry: Entry, now_s: float) -> _Prepared:
-        """Raises NoCredentials."""
-        store = self._stores[entry.bucket.name]
-        if entry.bucket.public:
-            return _Prepared(target, entry, store.public_url(entry.key), now_s, math.inf)
-        # Signed for the method asked: S3 refuses a HEAD on a URL that was signed for GET.
-        signed = store.presign(method, entry.key, expires_s=self._config.presign_expires_s)
-        life_s = signed.expires_at_s - now_s
-        return _Prepared(target, entry, signed.url, now_s, life_s / _REUSE_SHARE)
+        return public or self._allowed
 
 
 def _kind(target: Target) -> str:

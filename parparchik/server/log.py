@@ -18,6 +18,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import Processor
 
+from parparchik.access import ConsoleLines, JSONLines, Lines
 from parparchik.config.model import Config, LogConfig
 
 REDACTED = "[redacted]"
@@ -51,7 +52,7 @@ def configure_logging(
     `stream` is standard error by default; format "auto" asks it whether it is a terminal.
     """
     stream = sys.stderr if stream is None else stream
-    for_people = config.format == "console" or (config.format == "auto" and stream.isatty())
+    for_people = _for_people(config, stream)
     level = logging.getLevelNamesMapping()[config.level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -77,6 +78,18 @@ def configure_logging(
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
+def access_lines(
+    config: LogConfig, *, secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> Lines | None:
+    """Where the access log goes, None where nobody wants it; in the format of all other logs."""
+    if not config.access or logging.getLevelNamesMapping()[config.level.upper()] > logging.INFO:
+        return None
+    stream = sys.stderr if stream is None else stream
+    if _for_people(config, stream):
+        return ConsoleLines()
+    return JSONLines(stream, _Redactor(secrets).redact)
+
+
 def configured_secrets(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
     """Every secret that the settings hold, and those of AWS's variables in `environ`."""
     secrets = list(config.auth.api_keys)
@@ -85,6 +98,10 @@ def configured_secrets(config: Config, environ: Mapping[str, str] | None = None)
         if keys := bucket.endpoint.keys:
             secrets += [keys.secret_access_key, keys.session_token or ""]
     return secrets
+
+
+def _for_people(config: LogConfig, stream: TextIO) -> bool:
+    return config.format == "console" or (config.format == "auto" and stream.isatty())
 
 
 def _renderers(for_people: bool, colors: bool) -> list[Processor]:
@@ -131,6 +148,9 @@ class _Redactor:
         self._known = sorted(known, key=len, reverse=True)
 
     def __call__(self, logger: object, method: str, line: Any) -> Any:
+        return self.redact(line)
+
+    def redact(self, line: str) -> str:
         lowered = line.lower()
         if any(hint in lowered for hint in _HINTS):
             line = _SIGNATURES.sub(rf"\1{REDACTED}", line)

@@ -18,7 +18,7 @@ from parparchik.registry import PersistFailed, Service
 from parparchik.server.exposure import exposed_buckets, exposure_banner
 from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import listen, url_of
-from parparchik.server.log import configure_logging, configured_secrets
+from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
 from parparchik.server.signals import obey_signals
 from parparchik.server.supervise import Supervisor
@@ -50,7 +50,8 @@ async def serve(
     configure_logging(config.log, secrets=configured_secrets(config, environ))
     _introduce(config, warnings)
     supervisor = Supervisor()
-    application = build_application(config, build_s3(config, environ), supervisor)
+    lines = access_lines(config.log, secrets=configured_secrets(config, environ))
+    application = build_application(config, build_s3(config, environ), supervisor, lines)
     listeners = await listen(config.server)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from parparchik.access import AccessLog, Lines, RequestIds
 from parparchik.config.model import Config
 from parparchik.errors import NoCredentials
 from parparchik.metrics import Exposition, Traffic
@@ -21,7 +22,7 @@ from parparchik.s3 import S3Client, S3Statistics
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.readiness import ProcessReadiness
 from parparchik.server.supervise import BackgroundTask, Supervisor
-from parparchik.web import AccessLog, ASGIApp, Front, Management, create_management
+from parparchik.web import ASGIApp, Front, Management, create_management
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,10 @@ class Application:
     tasks: tuple[tuple[str, BackgroundTask], ...]
 
 
-def build_application(config: Config, s3: S3, supervisor: Supervisor) -> Application:
-    """The registry on `s3`, and the web plane before it."""
+def build_application(
+    config: Config, s3: S3, supervisor: Supervisor, lines: Lines | None = None
+) -> Application:
+    """The registry on `s3`, and the web plane before it. `lines` take the access log."""
     service = Service(s3.stores, config.routes)
     readiness = ProcessReadiness(service, supervisor)
     traffic = Traffic()
@@ -124,7 +127,8 @@ def build_application(config: Config, s3: S3, supervisor: Supervisor) -> Applica
     front = Front(
         Responder(service, s3.stores, config.routes, config.auth),
         create_management(management),
-        AccessLog(traffic, enabled=config.log.access),
+        AccessLog(traffic, lines),
+        RequestIds(),
     )
 
     async def start_up(*, task_status: trio.TaskStatus[None]) -> None:

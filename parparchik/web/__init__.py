@@ -2,17 +2,14 @@
 exact paths to a small Quart app. It knows no S3 and no server.
 """
 
-from parparchik.web.access import AccessLog
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.front import Front
 from parparchik.web.management import Management, create_management
 from parparchik.web.protocols import ASGIApp, FileRoutes, Files, Readiness, RegistryService
-from parparchik.web.redact import redact_url
 
 __all__ = [
     "BY_PATH",
     "ASGIApp",
-    "AccessLog",
     "FileRoutes",
     "Files",
     "Front",
@@ -20,5 +17,4 @@ __all__ = [
     "Readiness",
     "RegistryService",
     "create_management",
-    "redact_url",
 ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from uuid import uuid4
 
+from parparchik.access import RequestIds, is_sane_request_id
 from parparchik.model import Answer
 from parparchik.web.protocols import Message, Scope, Send
 
-_SANE_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 _ABSOLUTE_FORM = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 
 
@@ -17,7 +16,7 @@ _ABSOLUTE_FORM = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 class Exchange:
     """`target` is the request target in origin form, undecoded: path and, if any, `?query`.
 
-    `request_id` is the client's, if it is 1 to 128 visible ASCII characters, else one of ours.
+    `request_id` is the client's, if it is a sane one, else one of ours.
     `send` passes ASGI messages on, adds the request id to the answer, and keeps what the log
     wants to know of it: `status` is 0 until an answer began, `complete` is set with its last part.
     """
@@ -34,15 +33,15 @@ class Exchange:
     kind: str = "other"
 
     @classmethod
-    def of(cls, scope: Scope, send: Send) -> Exchange:
+    def of(cls, scope: Scope, send: Send, request_ids: RequestIds) -> Exchange:
         path: bytes = scope["raw_path"]
         if not path.startswith(b"/"):
             # Absolute form must be accepted (RFC 9112 section 3.2.2); its authority names us.
             path = _ABSOLUTE_FORM.sub(b"", path, count=1) or b"/"
         query: bytes = scope["query_string"]
         request_id = next((v for name, v in scope["headers"] if name == b"x-request-id"), b"")
-        if not _SANE_REQUEST_ID(request_id):
-            request_id = uuid4().hex.encode()
+        if not is_sane_request_id(request_id):
+            request_id = request_ids.new()
         client = scope["client"]
         return cls(
             method=scope["method"],

@@ -15,9 +15,9 @@ import msgspec
 import structlog
 import trio
 
+from parparchik.access import CLIENT_GONE, AccessLog, RequestIds
 from parparchik.model import Answer, Method, Request
 from parparchik.routes import presented_key
-from parparchik.web.access import AccessLog
 from parparchik.web.body import ClientGone, discard_body, discard_rest, without_body
 from parparchik.web.documents import Problem
 from parparchik.web.endpoints import BY_PATH
@@ -30,16 +30,23 @@ log = structlog.get_logger(__name__)
 class Front:
     """The ASGI app that a server is given."""
 
-    def __init__(self, routes: FileRoutes, management: ASGIApp, access: AccessLog) -> None:
+    def __init__(
+        self,
+        routes: FileRoutes,
+        management: ASGIApp,
+        access: AccessLog,
+        request_ids: RequestIds,
+    ) -> None:
         self._routes = routes
         self._management = management
         self._access = access
+        self._request_ids = request_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # before any accept: 403
         elif scope["type"] == "http":
-            await self._exchange(scope, receive, Exchange.of(scope, send))
+            await self._exchange(scope, receive, Exchange.of(scope, send, self._request_ids))
 
     async def _exchange(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         began = trio.current_time()
@@ -53,7 +60,7 @@ class Front:
             if not exchange.status:
                 await exchange.answer(_problem(500))
         finally:
-            self._access.record(exchange, trio.current_time() - began)
+            self._record(exchange, trio.current_time() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         endpoint = BY_PATH.get(exchange.path)
@@ -73,8 +80,19 @@ class Front:
                 target=exchange.target,
                 api_key=presented_key(scope["headers"]),
             )
-            answer = self._routes.respond_nowait(request)
-            await exchange.answer(answer or await self._routes.respond(request))
+            question = self._routes.ask(request)
+            await exchange.answer(question.answer_nowait() or await question.answer())
+
+    def _record(self, exchange: Exchange, seconds: float) -> None:
+        record = self._access.prepare(
+            method=exchange.method,
+            target=exchange.target,
+            status=exchange.status or CLIENT_GONE,
+            kind=exchange.kind,
+            location=exchange.location,
+        )
+        record.add(seconds, exchange.client, exchange.request_id)
+        self._access.flush()
 
 
 async def _refuse(

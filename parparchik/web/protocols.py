@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
-from parparchik.model import Answer, Entry, Request
+from parparchik.model import Entry, Question, Request
 
 # ASGI 3.0's messages and scopes are open mappings by specification.
 Scope = MutableMapping[str, Any]
@@ -16,13 +16,9 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class FileRoutes(Protocol):
-    """Request in, answer out. Neither method raises a ParparchikError: it is the answer."""
+    """Request in, question out, which knows the answer or asks for it."""
 
-    def respond_nowait(self, request: Request) -> Answer | None:
-        """The answer, if it can be given without waiting for anything."""
-        ...
-
-    async def respond(self, request: Request) -> Answer: ...
+    def ask(self, request: Request) -> Question: ...
 
 
 class Relocated(Protocol):

@@ -83,9 +83,9 @@ async def test_the_gauges_of_the_contract() -> None:
 @pytest.mark.parametrize("accept", ["", "text/plain; version=1.0.0", OPENMETRICS, "*/*"])
 async def test_everything_else_in_every_format(accept: str) -> None:
     sources = FakeSources()
-    sources.traffic.record("bucket", 302, 0.002)
-    sources.traffic.record("bucket", 302, 20.0)
-    sources.traffic.record("bucket", 404, 0.001)
+    sources.traffic.counter("bucket", 302).add(0.002)
+    sources.traffic.counter("bucket", 302).add(20.0)
+    sources.traffic.counter("bucket", 404).add(0.001)
     samples = await scrape(sources, accept)
     assert value(samples, "registry_files") == 3
     assert value(samples, "requests_total", kind="bucket", status="302") == 2

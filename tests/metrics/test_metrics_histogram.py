@@ -41,6 +41,6 @@ def test_a_snapshot_does_not_change() -> None:
 def test_traffic_by_kind_and_status_with_redirects_timed() -> None:
     traffic = Traffic()
     for kind, status in [("bucket", 302), ("bucket", 302), ("bucket", 404), ("list", 200)]:
-        traffic.record(kind, status, 0.01)
+        traffic.counter(kind, status).add(0.01)
     assert traffic.requests() == (("bucket", 302, 2), ("bucket", 404, 1), ("list", 200, 1))
     assert traffic.redirect_seconds.snapshot().cumulative[-1] == 2

@@ -39,8 +39,9 @@ class Site:
         self, target: bytes | str, *, method: Method = "GET", key: bytes = b""
     ) -> Answer:
         request = Request(method, target.encode() if isinstance(target, str) else target, key)
-        nowait = self.responder.respond_nowait(request)
-        return await self.responder.respond(request) if nowait is None else nowait
+        question = self.responder.ask(request)
+        nowait = question.answer_nowait()
+        return await question.answer() if nowait is None else nowait
 
     async def location(self, target: bytes | str, *, method: Method = "GET") -> str:
         answer = await self.answer(target, method=method)

@@ -83,20 +83,20 @@ async def test_a_redirects_host_never_comes_from_the_request(
 
 async def test_what_memory_cannot_answer_is_for_who_may_wait(autojump_clock: MockClock) -> None:
     asked = site("a")
-    request = Request("GET", b"/files/a")
-    assert asked.responder.respond_nowait(request) is None
-    answer = await asked.responder.respond(request)
-    assert asked.responder.respond_nowait(request) == answer
+    question = asked.responder.ask(Request("GET", b"/files/a"))
+    assert question.answer_nowait() is None
+    answer = await question.answer()
+    assert question.answer_nowait() == answer
     await trio.sleep(3)
-    assert asked.responder.respond_nowait(request) is None
+    assert question.answer_nowait() is None
 
 
 async def test_both_ways_to_answer_give_the_same(autojump_clock: MockClock) -> None:
     asked = site("a", "b")
     for target in (b"/files/a", b"/vault/b", b"/files/nowhere", b"/files/..", b"/other/x", b"/"):
-        request = Request("GET", target)
-        waited = await asked.responder.respond(request)
-        assert asked.responder.respond_nowait(request) == waited
+        question = asked.responder.ask(Request("GET", target))
+        waited = await question.answer()
+        assert question.answer_nowait() == waited
 
 
 @pytest.mark.parametrize(

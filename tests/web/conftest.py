@@ -11,13 +11,14 @@ import msgspec
 import pytest
 import trio
 
+from parparchik.access import AccessLog, ConsoleLines, RequestIds
 from parparchik.config.model import AuthConfig, BucketConfig, Config, Endpoint, RoutesConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Traffic
 from parparchik.model import Answer, Bucket, Entry, Request
 from parparchik.routes import Authenticator
 from parparchik.server.hypercorn import HypercornConnections
-from parparchik.web import AccessLog, Front, Management, create_management
+from parparchik.web import Front, Management, create_management
 
 PUBLIC = Bucket("photos", public=True)
 PRIVATE = Bucket("vault", manifest_key="state/files.json")
@@ -85,6 +86,26 @@ def request_bytes(method: str, target: str, headers: Sequence[str] = ()) -> byte
 
 
 @dataclass
+class FakeQuestion:
+    """Waits for `gate`, if there is one."""
+
+    request: Request
+    gate: trio.Event | None
+
+    def answer_nowait(self) -> Answer | None:
+        return self._answer() if self.gate is None else None
+
+    async def answer(self) -> Answer:
+        assert self.gate is not None
+        await self.gate.wait()
+        return self._answer()
+
+    def _answer(self) -> Answer:
+        location = b"http://s3.test" + self.request.target
+        return Answer(302, ((b"location", location),), b"moved\n", "redirect")
+
+
+@dataclass
 class FakeRoutes:
     """Redirects to a place that tells what was asked for; remembers the requests."""
 
@@ -92,22 +113,11 @@ class FakeRoutes:
     gate: trio.Event | None = None
     crash: Exception | None = None
 
-    def respond_nowait(self, request: Request) -> Answer | None:
+    def ask(self, request: Request) -> FakeQuestion:
         self.asked.append(request)
         if self.crash:
             raise self.crash
-        waits = self.gate is not None and b"slow" in request.target
-        return None if waits else self._answer(request)
-
-    async def respond(self, request: Request) -> Answer:
-        assert self.gate is not None
-        await self.gate.wait()
-        return self._answer(request)
-
-    @staticmethod
-    def _answer(request: Request) -> Answer:
-        location = b"http://s3.test" + request.target
-        return Answer(302, ((b"location", location),), b"moved\n", "redirect")
+        return FakeQuestion(request, self.gate if b"slow" in request.target else None)
 
 
 @dataclass
@@ -240,7 +250,12 @@ class StartWeb:
             authenticator=Authenticator(config.auth),
         )
         traffic, fake_routes = Traffic(), FakeRoutes()
-        front = Front(fake_routes, create_management(management), AccessLog(traffic, enabled=True))
+        front = Front(
+            fake_routes,
+            create_management(management),
+            AccessLog(traffic, ConsoleLines()),
+            RequestIds(),
+        )
         connections = HypercornConnections(front)
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await self._nursery.start(partial(trio.serve_listeners, connections.serve, listeners))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parparchik.web.redact import redact_url
+from parparchik.access import redact_url
 
 SECRET = "f00dfeedf00dfeed"
 SECRET_NAMES = [
