@@ -20,6 +20,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 class FakeSources:
     traffic: Traffic = field(default_factory=Traffic)
     is_ready: bool = True
+    buckets: int = 1
 
     def service(self) -> ServiceStatistics:
         return ServiceStatistics(
@@ -37,15 +38,18 @@ class FakeSources:
     def s3(self) -> S3Statistics:
         latencies = [0] * (len(LATENCY_BOUNDS_S) + 1)
         latencies[0], latencies[2], latencies[-1] = 4, 3, 1
-        head = OperationStatistics(
-            bucket="photos",
-            operation="head",
-            outcomes=(("ok", 6), ("absent", 2)),
-            latency_counts=tuple(latencies),
-            seconds=61.5,
-            retries=9,
+        heads = tuple(
+            OperationStatistics(
+                bucket=f"photos{number or ''}",
+                operation="head",
+                outcomes=(("ok", 6), ("absent", 2)),
+                latency_counts=tuple(latencies),
+                seconds=61.5,
+                retries=9,
+            )
+            for number in range(self.buckets)
         )
-        return S3Statistics(operations=(head,), pools=())
+        return S3Statistics(operations=heads, pools=())
 
     def ready(self) -> bool:
         return self.is_ready
@@ -146,3 +150,21 @@ async def test_bucket_names_are_escaped() -> None:
 
     samples = await scrape(Odd())
     assert value(samples, "task_restarts_total", task='quote " and \\ and\nline') == 1
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+async def test_metrics_with_thousands_of_samples_come_whole_and_others_run_meanwhile(
+    accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = FakeSources(buckets=100)
+    samples = await scrape(sources, accept)
+    assert len([name for name, _ in samples if name.endswith("s3_request_seconds_bucket")]) == 1600
+    assert value(samples, "s3_request_seconds_count", bucket="photos99", operation="head") == 8
+
+    def own(body: bytes) -> list[bytes]:  # the other collectors' numbers change
+        return [line for line in body.splitlines() if b"parparchik" in line]
+
+    sliced = await Exposition(sources).render(accept)
+    monkeypatch.setattr("parparchik.metrics.exposition.SLICE_SAMPLES", 10**9)
+    whole = await Exposition(sources).render(accept)
+    assert own(sliced[1]) == own(whole[1])
