@@ -38,7 +38,8 @@ class Lines(Protocol):
 
 class JSONLines:
     """For machines: a JSON object a line. `redact` blanks configured secrets in what came from a
-    client."""
+    client. Whatever is bound to the log's context when this is made (a worker's number) stands in
+    every line."""
 
     def __init__(
         self, stream: TextIO, redact: Redact, *, now: Callable[[], float] = time.time
@@ -46,12 +47,13 @@ class JSONLines:
         self._stream = stream
         self._redact = redact
         self._now = now
+        self._common = structlog.contextvars.get_contextvars()
         self._second = -1
         self._second_text = ""
         self._lines: list[str] = []
 
     def prepare(self, fields: Mapping[str, object]) -> str:
-        return self._redact(_to_json(fields).decode())[1:-1]
+        return self._redact(_to_json({**fields, **self._common}).decode())[1:-1]
 
     def append(self, prepared: str, seconds: float, client: str, request_id: bytes) -> None:
         second, microsecond = divmod(round(self._now() * 1e6), 1_000_000)

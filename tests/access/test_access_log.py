@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from parparchik.access import AccessLog, JSONLines, RequestIds, is_sane_request_id
 from parparchik.config.model import LogConfig
@@ -58,6 +59,15 @@ def test_a_line_says_what_was_asked_and_answered() -> None:
             "client": "::1",
         }
     ]
+
+
+def test_a_line_says_which_worker_wrote_it() -> None:
+    stream = Stream()
+    with structlog.contextvars.bound_contextvars(worker=3):
+        log = log_to(stream)
+    log.prepare(method="GET", target=b"/", status=404, kind="x").add(0.0, "c", b"i")
+    log.flush()
+    assert stream.lines[0]["worker"] == 3
 
 
 def test_time_goes_on_from_line_to_line() -> None:
