@@ -6,12 +6,14 @@ meaning is named `last_modified_s`, `expires_at_s`); durations are seconds; size
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 Method = Literal["GET", "HEAD"]
 BucketType = Literal["public", "private"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ class PresignedUrl:
     expires_at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished(Generic[T]):
+    """A question that could not be answered without a task. `finish`, to be awaited once or not at
+    all, goes on from there: what was asked is not asked again, and time that passed has passed."""
+
+    finish: Callable[[], Awaitable[T]]
+
+
 class ObjectStore(Protocol):
     """One bucket on one S3 endpoint. Every method that asks S3 raises `UpstreamError` when S3
     gives no usable answer; only None says that an object does not exist."""
@@ -109,6 +119,13 @@ class ObjectStore(Protocol):
     async def head(self, key: str) -> ObjectHead | None:
         """Existence probe; None when S3 says 404 NoSuchKey (or 403, where the operator has
         declared that denied means missing). Retried and bounded in time."""
+        ...
+
+    def head_soon(
+        self, key: str, then: Callable[[ObjectHead | Unfinished[ObjectHead | None]], None]
+    ) -> bool:
+        """The same without a task: where that can begin at once, `then` is called later, once,
+        from the event loop; it must not raise. False: nothing was begun, `head` is the way."""
         ...
 
     async def get(self, key: str) -> StoredObject | None:
@@ -182,6 +199,11 @@ class Question(Protocol):
     def answer_nowait(self) -> Answer | None:
         """The answer from memory; None when S3 must be asked (`answer`). As long as nothing has
         changed this is the same object, and what was made of it may be used again."""
+        ...
+
+    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
+        """`answer` without a task: where S3 can be asked at once, `then` is called later, once,
+        from the event loop; it must not raise. False: nothing was begun, `answer` is the way."""
         ...
 
     async def answer(self) -> Answer:

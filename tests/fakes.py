@@ -35,6 +35,7 @@ from parparchik.model import (
     ObjectHead,
     PresignedUrl,
     StoredObject,
+    Unfinished,
 )
 
 T = TypeVar("T")
@@ -162,6 +163,11 @@ class FakeBucket:
         found = await self._answer("head", key, lambda: self.objects.get(key))
         return None if found is None else found.head
 
+    def head_soon(
+        self, key: str, then: Callable[[ObjectHead | Unfinished[ObjectHead | None]], None]
+    ) -> bool:
+        return False
+
     async def get(self, key: str) -> StoredObject | None:
         return await self._answer("get", key, lambda: self.objects.get(key))
 
@@ -258,3 +264,29 @@ class FakeBucket:
         etag = found.head.etag if found else ""
         if if_match != (etag.strip('"') if kind is Conditions.UNQUOTED else etag):
             raise PreconditionFailed("it is another")
+
+
+HeadTold = Callable[[ObjectHead | Unfinished[ObjectHead | None]], None]
+
+
+class PromptBucket(FakeBucket):
+    """One that can be asked without a task; it answers when the test says so."""
+
+    def __init__(self, bucket: Bucket, *keys: str) -> None:
+        super().__init__(bucket, *keys)
+        self.ready = True
+        self.begun: list[tuple[str, HeadTold]] = []
+
+    def head_soon(self, key: str, then: HeadTold) -> bool:
+        if self.ready:
+            self.begun.append((key, then))
+        return self.ready
+
+    def answer(self) -> None:
+        """As S3 is now; what is not simply there takes a task, which asks the fake."""
+        key, then = self.begun.pop(0)
+        found = self.objects.get(key)
+        if found is None or self.failing:
+            then(Unfinished(lambda: self.head(key)))
+        else:
+            then(found.head)

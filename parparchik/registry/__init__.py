@@ -6,24 +6,39 @@ stated removes anything. The room asks S3 through `model.ObjectStore` alone.
 """
 
 from parparchik.registry.condition import ConditionalWriter, Support
-from parparchik.registry.entries import Registry, RegistryStatistics
+from parparchik.registry.entries import (
+    Registry,
+    RegistryStatistics,
+    bucket_index,
+    pack,
+    size_and_time,
+)
 from parparchik.registry.manifest import BadManifest, decode
+from parparchik.registry.presence import Prober
 from parparchik.registry.service import Relocation, Service, ServiceStatistics
-from parparchik.registry.verify import ABSENT, Resolution
-from parparchik.registry.writer import ManifestFile, PersistFailed
+from parparchik.registry.table import Table
+from parparchik.registry.verify import ABSENT, Resolution, Resolver
+from parparchik.registry.writer import ManifestFile, ManifestUnread, PersistFailed
 
 __all__ = [
     "ABSENT",
     "BadManifest",
     "ConditionalWriter",
     "ManifestFile",
+    "ManifestUnread",
     "PersistFailed",
+    "Prober",
     "Registry",
     "RegistryStatistics",
     "Relocation",
     "Resolution",
+    "Resolver",
     "Service",
     "ServiceStatistics",
     "Support",
+    "Table",
+    "bucket_index",
     "decode",
+    "pack",
+    "size_and_time",
 ]

@@ -17,7 +17,7 @@ A million entries must fit (at most 250 bytes each) and nothing here may stall t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -98,6 +98,8 @@ class Registry:
             raise ValueError(f"a registry has 1 to {MAX_BUCKETS} buckets, not {len(buckets)}")
         self.buckets = tuple(buckets)
         self.duplicates: set[str] = set()  # keys that more than one bucket has
+        # Told of every key whose entry was set, changed or removed; it may be told of others.
+        self.on_change: Callable[[Iterable[str]], object] | None = None
         self._shards = [_shard() for _ in range(_SHARDS)]
         self._counts = [0] * len(buckets)
         self._digests = [0] * len(buckets)
@@ -134,6 +136,8 @@ class Registry:
         shard[key] = packed
         self._account(key, packed, 1)
         self._removed[index].discard(key)
+        if self.on_change is not None:
+            self.on_change((key,))
         return True
 
     def discard(self, key: str) -> bool:
@@ -144,6 +148,8 @@ class Registry:
         self._account(key, old, -1)
         self._removed[old & _BUCKET_MASK].add(key)
         self.duplicates.discard(key)
+        if self.on_change is not None:
+            self.on_change((key,))
         return True
 
     def load(self, index: int, rows: Iterable[tuple[str, int]]) -> tuple[int, int]:
@@ -154,6 +160,8 @@ class Registry:
         bucket has already stays as it is. Several times as fast as `put` for new keys.
         """
         shards, recent = self._shards, pack(0, 0, self._recency.floor_s)
+        if self.on_change is not None:
+            rows = list(rows)
         count = digest = taken = digest_taken = 0
         for row in rows:
             key, packed = row
@@ -172,6 +180,8 @@ class Registry:
         self._digests[index] ^= digest
         if self._removed[index]:
             self._removed[index] = {k for k in self._removed[index] if not self._is_in(k, index)}
+        if count and self.on_change is not None:
+            self.on_change(key for key, _ in rows)
         return count + taken, digest ^ digest_taken
 
     def set_duplicate(self, key: str, duplicate: bool) -> None:

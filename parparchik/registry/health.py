@@ -30,6 +30,11 @@ class Health:
         """Whether the last attempt was answered."""
         return self._failures == 0
 
+    @property
+    def untroubled(self) -> bool:
+        """Whether all was well the last time."""
+        return self.failing_since_s is None
+
     def admits(self, now_s: float) -> bool:
         """Whether S3 may be asked now. While the circuit is open one caller per pause may; the
         call itself takes that place."""
@@ -41,6 +46,8 @@ class Health:
         return True
 
     def succeeded(self) -> None:
+        if self.failing_since_s is None:
+            return
         self._failures = 0
         self.last_error = ""
         self.failing_since_s = None

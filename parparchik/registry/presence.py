@@ -6,14 +6,14 @@ reachability of a bucket it tells that bucket's `Health`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import trio
 
 from parparchik.errors import Overloaded, Unavailable, UpstreamError
-from parparchik.model import ObjectHead, ObjectStore
+from parparchik.model import ObjectHead, ObjectStore, Unfinished
 from parparchik.registry.health import Health
 
 
@@ -47,6 +47,30 @@ class Prober:
         """Held by whoever calls `head` or `everywhere`."""
         return self._slots
 
+    def head_soon(
+        self,
+        index: int,
+        key: str,
+        then: Callable[[ObjectHead | Unfinished[ObjectHead | None]], None],
+    ) -> bool:
+        """`ObjectStore.head_soon`, where a slot is free and the bucket is in good health. The slot
+        is taken care of here, and so is the news that S3 answers; not what `finish` comes to."""
+        slots, health = self._slots, self.health[index]
+        if not slots.value or not health.untroubled:
+            return False
+
+        def tell(outcome: ObjectHead | Unfinished[ObjectHead | None]) -> None:
+            slots.release()
+            if type(outcome) is ObjectHead:
+                health.succeeded()
+            then(outcome)
+
+        slots.acquire_nowait()
+        begun = self.stores[index].head_soon(key, tell)
+        if not begun:
+            slots.release()
+        return begun
+
     async def head(self, index: int, key: str) -> ObjectHead | None:
         """HEAD `key` in one bucket; None when it is not there. Raises UpstreamError, at once
         while the bucket's circuit is open."""
@@ -62,9 +86,15 @@ class Prober:
     async def head_anyway(self, index: int, key: str) -> ObjectHead | None:
         """The same, whether the circuit is open or not: for those who see to it themselves that
         they do not ask too often."""
+        return await self.noting(index, partial(self.stores[index].head, key))
+
+    async def noting(
+        self, index: int, ask: Callable[[], Awaitable[ObjectHead | None]]
+    ) -> ObjectHead | None:
+        """What `ask` says, told to the bucket's `Health`."""
         health = self.health[index]
         try:
-            head = await self.stores[index].head(key)
+            head = await ask()
         except Overloaded:
             raise  # our own queue is full: that says nothing of S3
         except Unavailable as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -16,7 +16,7 @@ from parparchik.registry.presence import Prober
 from parparchik.registry.progress import Progress
 from parparchik.registry.startup import Startup
 from parparchik.registry.verify import Resolution, Resolver
-from parparchik.registry.writer import ManifestWriter, PersistFailed
+from parparchik.registry.writer import ManifestUnread, ManifestWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Service:
         self.writer = ManifestWriter(self.registry, stores, config.manifest_window_s)
         self.ready = False
         self.resolve_nowait = self.resolver.resolve_nowait
+        self.resolve_soon = self.resolver.resolve_soon
         self._startup = Startup(
             registry=self.registry,
             resolver=self.resolver,
@@ -164,7 +165,7 @@ class Service:
         files = [file for file in self.writer.files if file.store.bucket.name in names]
         await self.writer.flush(files)
         if unread := [file.store.bucket.name for file in files if not file.adopted]:
-            raise PersistFailed(f"the manifest has not been read yet: {', '.join(unread)}")
+            raise ManifestUnread(f"the manifest has not been read yet: {', '.join(unread)}")
 
     async def sync(self) -> None:
         """Read all buckets by listing and make the registry what they hold; writes nothing
@@ -191,6 +192,13 @@ class Service:
         finally:
             self._pass = None
             shared.done.set()
+
+    async def sorted_batches(self) -> AsyncGenerator[list[Entry], None]:
+        """Every entry by key, at most 1,000 at a time; others run in between."""
+        for batch in self.registry.sorted_batches():
+            if batch:
+                yield batch
+            await trio.lowlevel.checkpoint()
 
     # -- statistics ---------------------------------------------------------------------------
 

@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from parparchik.config.model import RoutesConfig
 from parparchik.errors import Overloaded, UpstreamError
-from parparchik.model import Entry, ObjectHead
-from parparchik.registry.entries import Registry, bucket_index, pack
-from parparchik.registry.presence import Prober
+from parparchik.model import Entry, ObjectHead, Unfinished
+from parparchik.registry.entries import bucket_index, pack
+from parparchik.registry.presence import Presence, Prober
+from parparchik.registry.table import Table
 
 # Keys whose own verification is remembered, by latest use; some 400 bytes each. Any other key is
 # verified when it is asked for.
@@ -64,7 +67,7 @@ class _Record:
     """The last verification of a known key, and its ready answer. `gone`: its bucket has said
     that it has it no longer, and where else it is could not be told."""
 
-    __slots__ = ("gone", "packed", "pending", "resolution", "verified_at")
+    __slots__ = ("gone", "head", "packed", "pending", "resolution", "verified_at")
 
     def __init__(self, packed: int, resolution: Resolution) -> None:
         self.packed = packed
@@ -72,6 +75,7 @@ class _Record:
         self.verified_at = -math.inf
         self.pending = False
         self.gone = False
+        self.head: ObjectHead | None = None  # what `packed` was made of, where S3 has been asked
 
 
 class _Flight:
@@ -89,7 +93,7 @@ class _Flight:
 class Resolver:
     """Answers where a key is; keeps the registry true to what S3 says."""
 
-    def __init__(self, registry: Registry, prober: Prober, config: RoutesConfig) -> None:
+    def __init__(self, registry: Table, prober: Prober, config: RoutesConfig) -> None:
         self.registry = registry
         self.prober = prober
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
@@ -138,15 +142,52 @@ class Resolver:
         self.outcomes["negative"] += 1
         return ABSENT
 
+    def resolve_soon(
+        self, key: str, then: Callable[[Resolution | Unfinished[Resolution]], None]
+    ) -> bool:
+        """`resolve` without a task, for a known key whose every request is verified; False where
+        that cannot begin at once. `then` is called later, once, from the event loop, and must not
+        raise; `Unfinished.finish` raises what `resolve` does.
+
+        No flight: nobody may share a HEAD that has begun, where every request gets its own.
+        """
+        packed = self.registry.packed(key) if self._config.verify == "always" else None
+        if packed is None:
+            return False
+        index = bucket_index(packed)
+
+        def tell(outcome: ObjectHead | Unfinished[ObjectHead | None]) -> None:
+            if type(outcome) is ObjectHead:
+                self.outcomes["present"] += 1
+                then(self.learn(key, index, outcome))
+            elif isinstance(outcome, Unfinished):
+                then(Unfinished(partial(self._finish, key, packed, outcome)))
+
+        return self.prober.head_soon(index, key, tell)
+
+    async def _finish(
+        self, key: str, packed: int, unfinished: Unfinished[ObjectHead | None]
+    ) -> Resolution:
+        async def ask() -> Resolution:
+            async with self.prober.slots:
+                head = await self.prober.noting(bucket_index(packed), unfinished.finish)
+                return await self._settle(key, packed, head)
+
+        return await self._waited_for(key, ask)
+
     async def resolve(self, key: str) -> Resolution:
         """Ask S3, or wait with others who do. Raises UpstreamError when S3 cannot tell and the
         key is unknown, or S3 has failed for too long; Overloaded when too many wait already."""
+        begun_later = self._config.verify == "always"
+        return await self._waited_for(key, partial(self._shared, key, begun_later=begun_later))
+
+    async def _waited_for(self, key: str, ask: Callable[[], Awaitable[Resolution]]) -> Resolution:
         if self._waiting >= self._config.max_waiting:
             self.outcomes["overloaded"] += 1
             return self._stale(key, Overloaded("too many requests are waiting for S3"))
         self._waiting += 1
         try:
-            return await self._shared(key, begun_later=self._config.verify == "always")
+            return await ask()
         except UpstreamError as error:
             return self._stale(key, error)
         finally:
@@ -190,11 +231,18 @@ class Resolver:
             # Neither: whoever asked was cancelled.
 
     async def _lead(self, key: str, flight: _Flight) -> Resolution:
+        slots = self.prober.slots
         try:
-            async with self.prober.slots:
+            if slots.value:  # `acquire` would sleep for a moment all the same
+                slots.acquire_nowait()
+            else:
+                await slots.acquire()
+            try:
                 flight.started = True
                 flight.resolution = await self._ask(key)
                 return flight.resolution
+            finally:
+                slots.release()
         except UpstreamError as error:
             flight.error = error
             raise
@@ -207,16 +255,22 @@ class Resolver:
     async def _ask(self, key: str) -> Resolution:
         packed = self.registry.packed(key)
         if packed is None:
-            presence = await self.prober.everywhere(key)
-        else:
-            index = bucket_index(packed)
-            head = await self.prober.head(index, key)
-            if head is not None:
-                self.outcomes["present"] += 1
-                return self.learn(key, index, head)
-            # Until it is known where it is, if anywhere, nobody must be sent there.
-            self._remember(key, packed, -math.inf).gone = True
-            presence = await self.prober.everywhere(key, but=index)
+            return self._found(key, None, await self.prober.everywhere(key))
+        index = bucket_index(packed)
+        return await self._settle(key, packed, await self.prober.head(index, key))
+
+    async def _settle(self, key: str, packed: int, head: ObjectHead | None) -> Resolution:
+        """What it comes to that the bucket of `packed` said this."""
+        index = bucket_index(packed)
+        if head is not None:
+            self.outcomes["present"] += 1
+            return self.learn(key, index, head)
+        # Until it is known where it is, if anywhere, nobody must be sent there.
+        self._remember(key, packed, -math.inf).gone = True
+        return self._found(key, packed, await self.prober.everywhere(key, but=index))
+
+    def _found(self, key: str, packed: int | None, presence: Presence) -> Resolution:
+        """What it comes to that this is where `key`, whose entry was `packed`, is now."""
         presence.raise_if_unknown()
         if presence.heads:
             index, head = presence.heads[0]
@@ -232,11 +286,18 @@ class Resolver:
     # -- what is known ------------------------------------------------------------------------
 
     def learn(self, key: str, index: int, head: ObjectHead) -> Resolution:
-        """S3 has just said that bucket `index` has `key`."""
-        self._negative.pop(key, None)
-        packed = pack(index, head.size_bytes, head.last_modified_s)
-        self.registry.put(key, packed)
-        return self._remember(key, packed, trio.current_time()).resolution
+        """S3 has just said that bucket `index` has `key`. The same object again as long as S3 says
+        the same."""
+        record = self._records.get(key)
+        if record is None or record.head is not head or self.registry.packed(key) != record.packed:
+            self._negative.pop(key, None)
+            packed = pack(index, head.size_bytes, head.last_modified_s)
+            self.registry.put(key, packed)
+        else:
+            packed = record.packed
+        record = self._remember(key, packed, trio.current_time())
+        record.head = head
+        return record.resolution
 
     def forget(self, key: str) -> None:
         """S3 has just said that no bucket has `key`."""
@@ -247,6 +308,14 @@ class Resolver:
             self._negative[key] = trio.current_time()
             while len(self._negative) > self._config.negative_max:
                 self._negative.popitem(last=False)
+
+    def doubt_absence(self, key: str) -> None:
+        """Somebody else has found `key`: that it was nowhere is true no longer."""
+        self._negative.pop(key, None)
+
+    def doubt_absences(self) -> None:
+        """The same of every key: nobody knows what has been found."""
+        self._negative.clear()
 
     def settled_since(self, key: str, since: float) -> bool:
         """Whether S3 has said after monotonic time `since` where `key` is, or that it is

@@ -43,6 +43,10 @@ class PersistFailed(Exception):
     """The registry has the change, the manifests in S3 do not yet; the writer goes on trying."""
 
 
+class ManifestUnread(PersistFailed):
+    """They have not been read yet, and until they are nothing is written over them."""
+
+
 class ManifestFile:
     """One bucket's manifest and what is known of the object that holds it."""
 

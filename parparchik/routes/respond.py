@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from parparchik.config.model import AuthConfig, RoutesConfig
 from parparchik.errors import ParparchikError
-from parparchik.model import Answer, Entry, Method, ObjectStore, Request
+from parparchik.model import Answer, Entry, Method, ObjectStore, Request, Unfinished
 from parparchik.registry import Resolution
 from parparchik.routes import answers
 from parparchik.routes.authorize import Authenticator
@@ -30,6 +31,10 @@ class Lookup(Protocol):
     """Where a key is; `registry.Service` is one."""
 
     def resolve_nowait(self, key: str) -> Resolution | None: ...
+
+    def resolve_soon(
+        self, key: str, then: Callable[[Resolution | Unfinished[Resolution]], None]
+    ) -> bool: ...
 
     async def resolve(self, key: str) -> Resolution: ...
 
@@ -115,11 +120,25 @@ class FileQuestion:
         resolution = self._resolve_nowait(self._target.key)
         return None if resolution is None else self._answer_to(resolution)
 
+    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
+        def tell(outcome: Resolution | Unfinished[Resolution]) -> None:
+            if isinstance(outcome, Unfinished):
+                then(Unfinished(partial(self._answer_from, outcome.finish)))
+            else:
+                then(self._answer_to(outcome))
+
+        if self._final is not None:
+            return False
+        return self._responder.lookup.resolve_soon(self._target.key, tell)
+
     async def answer(self) -> Answer:
         if self._final is not None:
             return self._final
+        return await self._answer_from(partial(self._responder.lookup.resolve, self._target.key))
+
+    async def _answer_from(self, resolve: Callable[[], Awaitable[Resolution]]) -> Answer:
         try:
-            resolution = await self._responder.lookup.resolve(self._target.key)
+            resolution = await resolve()
         except ParparchikError as error:
             if not self._permits(None):
                 return answers.unauthorized(kind=self._kind)

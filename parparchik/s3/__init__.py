@@ -4,8 +4,8 @@ The one idea: an answer of S3 is either what was asked for, or the certain absen
 error that says what to mend. `S3Client` owns the connections and opens one `S3Bucket` (a
 `model.ObjectStore`) per configured bucket. Inside, from the bottom: connection and pool; request,
 response and exchange (one HTTP/1.1 round trip, no framework); from there on two ways, `transport`
-under httpx for what is streamed, and `probe` for existence, asked per redirect; then signing,
-retries and what errors mean.
+under httpx for what is streamed, and `probe` for existence, asked per redirect, on the `reactor`
+without so much as a task; then signing, retries and what errors mean.
 """
 
 from parparchik.s3.bucket import S3Bucket

@@ -25,13 +25,18 @@ RECEIVE_BYTES = 64 * 1024
 class Connection(ABC):
     """`exchanges` counts the responses that were read to their end; above 0, a failure may mean
     no more than that the server closed a connection that it had kept for long enough. The pool
-    keeps `idle_since_s` (monotonic)."""
+    keeps `idle_since_s` (monotonic), the reactor `watched_by`."""
 
-    __slots__ = ("exchanges", "idle_since_s")
+    __slots__ = ("exchanges", "idle_since_s", "watched_by")
 
     def __init__(self) -> None:
         self.exchanges = 0
         self.idle_since_s = 0.0
+        self.watched_by: object = None
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Of its socket."""
 
     @abstractmethod
     async def send(self, data: bytes | memoryview) -> None:
@@ -40,6 +45,15 @@ class Connection(ABC):
     @abstractmethod
     async def receive(self) -> bytes:
         """What has arrived, b'' at the end; always a checkpoint. Raises httpx.ReadError."""
+
+    @abstractmethod
+    def send_nowait(self, data: bytes) -> bool:
+        """Whether all of `data` could be sent at once; if not, who knows how much was. Raises
+        httpx.WriteError."""
+
+    @abstractmethod
+    def receive_nowait(self) -> bytes | None:
+        """What has arrived, b'' at the end, None when there is nothing. Raises httpx.ReadError."""
 
     @abstractmethod
     def is_stale(self) -> bool:
@@ -61,6 +75,9 @@ class PlainConnection(Connection):
         self._socket = connected
         self._arrived = select.poll()  # a third of the price of a recv that would block
         self._arrived.register(connected, select.POLLIN)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     async def send(self, data: bytes | memoryview) -> None:
         while True:
@@ -86,6 +103,22 @@ class PlainConnection(Connection):
                 continue
             except OSError as error:
                 raise httpx.ReadError(f"receiving failed: {reason_of(error)}") from error
+
+    def send_nowait(self, data: bytes) -> bool:
+        try:
+            return self._socket.send(data) == len(data)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
+
+    def receive_nowait(self) -> bytes | None:
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise httpx.ReadError(f"receiving failed: {reason_of(error)}") from error
 
     def is_stale(self) -> bool:
         return bool(self._arrived.poll(0))

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import trio
 
-from parparchik.errors import UpstreamError
 from parparchik.model import ObjectHead
-from parparchik.rfc import parse_http_date
 from parparchik.s3.addressing import Address
 from parparchik.s3.call import Caller
 from parparchik.s3.failures import Rejection
 from parparchik.s3.probe import Prober
-from parparchik.s3.response import Reply
+from parparchik.s3.response import Reply, object_head
 from parparchik.s3.retry import Transient
 from parparchik.s3.sigv4 import Credentials
 
@@ -65,7 +63,10 @@ class Existence:
 
         Raises httpx.HTTPError, UpstreamError (Transient) and what `credentials` raises.
         """
-        reply = await self._prober.probe(key)
+        return await self.judge(key, await self._prober.probe(key))
+
+    async def judge(self, key: str, reply: Reply) -> ObjectHead | Rejection:
+        """What a HEAD's answer comes to; raises the same."""
         if reply.status == 200:
             return object_head(reply)
         rejection = Rejection.of(reply, now_s=self._now())
@@ -100,22 +101,3 @@ class Existence:
                     rejection, credentials, trio.current_time() + REASON_LIFE_S
                 )
             return rejection
-
-
-def object_head(reply: Reply) -> ObjectHead:
-    """What a success says of the object.
-
-    Every S3 sends Last-Modified: without it, it is a web server of another kind that says 200 to
-    everything. A missing Content-Length (a proxy that recodes) counts as 0, not known.
-    """
-    modified = reply.headers.get(b"last-modified")
-    if modified is None:
-        raise UpstreamError("a 200 without Last-Modified: S3_ENDPOINT is no S3 server")
-    try:
-        return ObjectHead(
-            size_bytes=int(reply.headers.get(b"content-length", b"0")),
-            last_modified_s=parse_http_date(modified.decode("latin-1")),
-            etag=reply.headers.get(b"etag", b"").decode("latin-1"),
-        )
-    except ValueError as error:
-        raise UpstreamError(f"S3 describes an object oddly: {error}") from error

@@ -4,6 +4,9 @@ It is the one S3 request that can happen for every redirect, so it takes the sho
 is a row of bytes made once and used again for minutes, signature included (S3 accepts a request
 signed up to fifteen minutes ago), and the answer's head is parsed straight from the socket. The
 connections are the transport's.
+
+There are two ways: `probe` waits in its caller's task, opens connections and replaces them; and
+`probe_soon` needs no task, but a connection that lies ready.
 """
 
 from __future__ import annotations
@@ -11,16 +14,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import trio
+
 from parparchik import __version__
+from parparchik.errors import NoCredentials
 from parparchik.s3.addressing import Address
 from parparchik.s3.connection import Connection
 from parparchik.s3.exchange import Timeouts, converse, receive_head
 from parparchik.s3.pool import Pool
+from parparchik.s3.probing import Outcome, Prepared, Probe
+from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser
 from parparchik.s3.sigv4 import EMPTY_PAYLOAD_SHA256, Credentials, sign_headers
 
 PREPARED_LIFE_S = 180.0  # leaves most of S3's fifteen minutes to clocks that differ
-PREPARED_MAX = 4096  # some 700 bytes each
+PREPARED_MAX = 4096  # some 1,200 bytes each
 
 
 class Prober:
@@ -37,6 +45,7 @@ class Prober:
         "_prepared",
         "_prepared_from_s",
         "_prepared_with",
+        "_reactor",
         "_region",
         "_timeouts",
     )
@@ -49,22 +58,24 @@ class Prober:
         region: str,
         credentials: Callable[[], Credentials],
         connect_timeout_s: float,
+        reactor: Reactor | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._pool = pool
+        self._reactor = reactor
         self._address = address
         self._region = region
         self._credentials = credentials
         self._timeouts = Timeouts(connect_s=connect_timeout_s)
         self._now = now
-        self._prepared: dict[str, bytes] = {}
+        self._prepared: dict[str, Prepared] = {}
         self._prepared_from_s = 0.0
         self._prepared_with: Credentials | None = None
 
     async def probe(self, key: str) -> Reply:
         """One HEAD; its time is the caller's cancel scope. Raises httpx.TransportError, and what
         `credentials` raises."""
-        request = self._request(key)
+        request = self._prepared_for(key).request
 
         async def talk(connection: Connection, parser: ResponseParser) -> None:
             await connection.send(request)
@@ -79,7 +90,25 @@ class Prober:
             self._pool.discard(connection)
         return Reply(parser.status, dict(parser.headers))
 
-    def _request(self, key: str) -> bytes:
+    def probe_soon(
+        self, key: str, then: Callable[[Outcome], None], *, timeout_s: float
+    ) -> Probe | None:
+        """One HEAD without a task; None where that cannot begin at once. `then` is called once and
+        from the event loop. A connection that turns out closed is not replaced here."""
+        reactor = self._reactor
+        if reactor is None or not reactor.running:
+            return None
+        try:
+            prepared = self._prepared_for(key)
+        except NoCredentials:
+            return None  # whoever asks in earnest is told
+        connection = self._pool.acquire_nowait()
+        if connection is None:
+            return None
+        probe = Probe(self._pool, connection, reactor, prepared, then)
+        return probe if probe.begin(trio.current_time() + timeout_s) else None
+
+    def _prepared_for(self, key: str) -> Prepared:
         """The prepared request. All of them go at once, when the oldest is too old, when there
         are too many or when the credentials have changed: a fresh one costs ten microseconds."""
         credentials = self._credentials()
@@ -92,10 +121,11 @@ class Prober:
             self._prepared.clear()
             self._prepared_from_s = now_s
             self._prepared_with = credentials
-        request = self._prepared.get(key)
-        if request is None:
-            request = self._prepared[key] = self._prepare(key, credentials, now_s)
-        return request
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = Prepared(self._prepare(key, credentials, now_s))
+            self._prepared[key] = prepared
+        return prepared
 
     def _prepare(self, key: str, credentials: Credentials, now_s: float) -> bytes:
         path = self._address.path(key)

@@ -16,6 +16,10 @@ from typing import NamedTuple
 import httptools
 import httpx
 
+from parparchik.errors import UpstreamError
+from parparchik.model import ObjectHead
+from parparchik.rfc import parse_http_date
+
 MAX_HEAD_BYTES = 64 * 1024  # of one response, with the interim ones before it
 
 _HEAD_END = b"\r\n\r\n"
@@ -28,6 +32,25 @@ class Reply(NamedTuple):
     status: int
     headers: dict[bytes, bytes]
     body: bytes = b""
+
+
+def object_head(reply: Reply) -> ObjectHead:
+    """What a success says of the object.
+
+    Every S3 sends Last-Modified: without it, it is a web server of another kind that says 200 to
+    everything. A missing Content-Length (a proxy that recodes) counts as 0, not known.
+    """
+    modified = reply.headers.get(b"last-modified")
+    if modified is None:
+        raise UpstreamError("a 200 without Last-Modified: S3_ENDPOINT is no S3 server")
+    try:
+        return ObjectHead(
+            size_bytes=int(reply.headers.get(b"content-length", b"0")),
+            last_modified_s=parse_http_date(modified.decode("latin-1")),
+            etag=reply.headers.get(b"etag", b"").decode("latin-1"),
+        )
+    except ValueError as error:
+        raise UpstreamError(f"S3 describes an object oddly: {error}") from error
 
 
 class ResponseParser:

@@ -83,6 +83,10 @@ class Retrier:
         self._budget = budget
         self._random = uniform
 
+    def succeeded(self) -> None:
+        """Something that was not run here succeeded at its first attempt."""
+        self._budget.refund()
+
     async def run(
         self,
         attempt: Callable[[], Awaitable[T]],
@@ -90,13 +94,15 @@ class Retrier:
         total_s: float,
         attempt_s: float = math.inf,
         on_retry: Callable[[], None] = lambda: None,
+        begun_s: float | None = None,
     ) -> T:
-        """What `attempt` returns, within `total_s`; one attempt gets `attempt_s` at most.
+        """What `attempt` returns, within `total_s` from now or from (monotonic) `begun_s`; one
+        attempt gets `attempt_s` at most.
 
         Raises what the last attempt raised, or Unavailable when time is up.
         """
         now_s = trio.current_time()
-        end_s = now_s + total_s
+        end_s = (now_s if begun_s is None else begun_s) + total_s
         retried = 0
         while True:
             try:

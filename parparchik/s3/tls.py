@@ -31,6 +31,9 @@ class TlsConnection(Connection):
         self._sending = trio.Lock()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
+    def fileno(self) -> int:
+        return self._plain.fileno()
+
     async def handshake(self) -> None:
         """Raises httpx.ReadError and httpx.WriteError; their cause is an ssl.SSLError where the
         certificate or the protocol is at fault."""
@@ -71,6 +74,30 @@ class TlsConnection(Connection):
             else:
                 await trio.lowlevel.checkpoint()
                 return data
+
+    def send_nowait(self, data: bytes) -> bool:
+        if self._sending.locked():
+            return False
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
+        return self._plain.send_nowait(self._outgoing.read())
+
+    def receive_nowait(self) -> bytes | None:
+        """What the protocol itself wants to say goes out with the next request."""
+        while True:
+            try:
+                return self._tls.read(RECEIVE_BYTES)
+            except ssl.SSLWantReadError:
+                data = self._plain.receive_nowait()
+                if data is None:
+                    return None
+                self._feed(data)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise httpx.ReadError(f"receiving failed: {reason_of(error)}") from error
 
     def is_stale(self) -> bool:
         return bool(self._incoming.pending or self._tls.pending()) or self._plain.is_stale()

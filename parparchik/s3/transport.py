@@ -25,6 +25,7 @@ from parparchik.s3.connect import connect
 from parparchik.s3.connection import Connection
 from parparchik.s3.exchange import Exchange, Timeouts, converse, receive_within
 from parparchik.s3.pool import Pool, PoolStatistics
+from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import ResponseParser
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,6 +53,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._max_connections = max_connections
         self._idle_timeout_s = idle_timeout_s
         self._pools: dict[Origin, Pool] = {}
+        self.reactor = Reactor()
 
     def pool(self, origin: Origin) -> Pool:
         """The connections to an origin; there are as many pools as origins asked for."""
@@ -96,13 +98,16 @@ class Transport(httpx.AsyncBaseTransport):
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Closes connections that nobody uses any more, until cancelled; then all idle ones."""
-        task_status.started()
+        """Closes connections that nobody uses any more, and runs the reactor, until cancelled;
+        then all idle ones are closed."""
         try:
-            while True:
-                await trio.sleep(self._idle_timeout_s)
-                for pool in self._pools.values():
-                    pool.close_expired()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.reactor.run)
+                task_status.started()
+                while True:
+                    await trio.sleep(self._idle_timeout_s)
+                    for pool in self._pools.values():
+                        pool.close_expired()
         finally:
             self.close()
 

@@ -100,7 +100,8 @@ async def test_all_connections_in_use_is_overload(
 ) -> None:
     async def drip(peer: Peer) -> None:
         await peer.request()
-        for byte in answer(200, OBJECT, b"x" * 1000):
+        await peer.send(answer(200, OBJECT, b"x" * 1000, to_head=True))
+        for byte in b"x" * 1000:
             await peer.send(bytes([byte]))
             await trio.sleep(0.001)
 

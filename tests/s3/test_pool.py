@@ -29,6 +29,15 @@ class FakeConnection(Connection):
     async def receive(self) -> bytes:
         raise AssertionError("a pool keeps connections and uses none")
 
+    def fileno(self) -> int:
+        raise AssertionError("it has no socket")
+
+    def send_nowait(self, data: bytes) -> bool:
+        raise AssertionError("a pool keeps connections and uses none")
+
+    def receive_nowait(self) -> bytes | None:
+        raise AssertionError("a pool keeps connections and uses none")
+
     def is_stale(self) -> bool:
         return self.stale
 

@@ -1,0 +1,162 @@
+"""One HEAD under way that no task waits for: the reactor calls when something arrives.
+
+What S3 says of an object is nearly always what it said before, but for the date and the number of
+the answer. Without these the bytes are the same, and then so is the `ObjectHead`: the very same
+object, and nothing is parsed. Any other answer is parsed in earnest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import httpx
+
+from parparchik.errors import UpstreamError
+from parparchik.model import ObjectHead
+from parparchik.s3.connection import Connection
+from parparchik.s3.pool import Pool
+from parparchik.s3.reactor import Reactor
+from parparchik.s3.response import Reply, ResponseParser, object_head
+
+_HEAD_END = b"\r\n\r\n"
+
+# What may differ from one answer to the next and says nothing of the object or the connection.
+_VOLATILE = re.compile(rb"\r\n(?:date|keep-alive|x-[a-z-]*id(?:-2)?): [ -~]*", re.IGNORECASE)
+
+# What S3 says of an object; or its answer, if that is of another kind; or why there is none; or
+# None, if the connection had been closed before S3 can have read the request.
+Outcome = ObjectHead | Reply | httpx.TransportError | None
+
+
+class Prepared:
+    """The request for one key, and the last answer that said that it is there, without what is
+    volatile."""
+
+    __slots__ = ("_head", "_seen", "request")
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self._seen = b""
+        self._head: ObjectHead | None = None
+
+    def learn(self, answer: bytes, head: ObjectHead) -> None:
+        """`answer`, with nothing behind its head, left the connection usable."""
+        self._seen, self._head = _VOLATILE.sub(b"", answer), head
+
+    def recognise(self, answer: bytes) -> ObjectHead | None:
+        """What it says, if it is the one that was learnt. Its head must end where it ends: else
+        what lies beyond could pass for something volatile."""
+        if answer.find(_HEAD_END) != len(answer) - len(_HEAD_END):
+            return None
+        return self._head if _VOLATILE.sub(b"", answer) == self._seen else None
+
+
+class Probe:
+    """One HEAD under way on a connection that is its own; a reactor's `Waiter`."""
+
+    __slots__ = (
+        "_connection",
+        "_fd",
+        "_parser",
+        "_pool",
+        "_prepared",
+        "_reactor",
+        "_then",
+        "deadline_s",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        connection: Connection,
+        reactor: Reactor,
+        prepared: Prepared,
+        then: Callable[[Outcome], None],
+    ) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._reactor = reactor
+        self._prepared = prepared
+        self._then = then
+        self._parser: ResponseParser | None = None  # of an answer that is not the one seen before
+        self._fd = -1
+        self.deadline_s = 0.0
+
+    def begin(self, deadline_s: float) -> bool:
+        """Whether the request could be sent. If not, the connection is closed."""
+        self.deadline_s = deadline_s
+        self._fd = self._reactor.wait(self._connection, self)
+        try:
+            if self._connection.send_nowait(self._prepared.request):
+                return True
+        except httpx.WriteError:
+            pass  # closed meanwhile
+        self.cancel()
+        return False
+
+    def cancel(self) -> None:
+        """Nobody is called, and the connection, on which an answer is still to come, is closed."""
+        self._end(reusable=False)
+
+    def on_readable(self) -> None:
+        try:
+            data = self._connection.receive_nowait()
+            if data is None:
+                return
+            if self._parser is None:
+                head = self._prepared.recognise(data)
+                if head is not None:
+                    self._end(reusable=True)
+                    self._then(head)
+                    return
+            answer = self._parse(data)
+        except httpx.TransportError as error:
+            self.cancel()
+            begun = self._parser is not None and self._parser.started
+            self._then(error if begun else None)
+            return
+        if answer is not None:
+            self._then(answer)
+
+    def on_timeout(self) -> None:
+        self.cancel()
+        self._then(httpx.ReadTimeout("no answer in time"))
+
+    def on_stop(self) -> None:
+        self.cancel()
+        self._then(None)
+
+    def _end(self, *, reusable: bool) -> None:
+        self._reactor.forget(self._fd)
+        if reusable:
+            self._pool.release(self._connection)
+        else:
+            self._pool.discard(self._connection)
+
+    def _parse(self, data: bytes) -> ObjectHead | Reply | None:
+        """What the answer says; None while it is incomplete."""
+        whole = data if self._parser is None else b""
+        parser = self._parser = self._parser or ResponseParser(to_head=True)
+        piece: bytes | None = data
+        while piece is not None:
+            if piece:
+                parser.feed(piece)
+            else:
+                parser.feed_eof()
+            if parser.head_complete:
+                break
+            piece, whole = self._connection.receive_nowait(), b""  # there is no second call for it
+        else:
+            return None
+        self._end(reusable=parser.reusable)
+        reply = Reply(parser.status, dict(parser.headers))
+        if reply.status != 200:
+            return reply
+        try:
+            head = object_head(reply)
+        except UpstreamError:
+            return reply
+        if whole and parser.reusable:
+            self._prepared.learn(whole, head)
+        return head
