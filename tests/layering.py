@@ -18,17 +18,19 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # Each may import only from its left.
 ORDER = (
     *("errors", "model", "rfc", "config", "s3", "registry", "routes"),
-    *("metrics", "web", "server", "cli"),
+    *("metrics", "access", "edge", "web", "server", "cli"),
 )
 # Rooms whose __init__ is not the only door, and why.
 SIDE_DOORS = {
     "config.model": "the settings without what reads them",
     "s3.credentials": "a room in a room, with a door of its own",
+    "server.workers": "likewise",
 }
 ANYWHERE = {"msgspec", "outcome", "structlog", "trio"}  # outcome is what trio wakes a task with
 OWNERS = {
     "httpx": {"s3"},
     "httptools": {"s3"},
+    "h11": {"server"},  # what Hypercorn speaks HTTP/1.1 with
     "prometheus_client": {"metrics"},
     "quart": {"web"},
     "quart_trio": {"web"},
@@ -36,6 +38,7 @@ OWNERS = {
     "hypercorn": {"server"},
     "click": {"cli"},
     "moto": {"cli"},
+    "bench": {"cli"},  # stands right of the rooms: `parparchik bench` is its only door from here
 }
 # No I/O, no clock, no environment: what these modules say depends on their arguments alone.
 PURE = {
@@ -43,13 +46,18 @@ PURE = {
     *("s3.sigv4", "s3.presign", "s3.xml"),
     *("registry.entries", "registry.recency", "registry.manifest", "registry.health"),
     *("registry.progress", "routes.target", "routes.answers", "routes.authorize"),
+    "access.redact",
+    *("edge.head", "edge.framing", "edge.limits", "edge.render"),
 }
 IMPURE = {
     *("asyncio", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib"),
     *("platform", "random", "secrets", "select", "selectors", "shutil", "signal", "socket"),
     *("ssl", "structlog", "subprocess", "sys", "tempfile", "threading", "time", "trio", "uuid"),
 }
-PURE_ALL_THE_SAME = {("config.model", "pathlib")}  # the type of a setting; nothing is opened
+PURE_ALL_THE_SAME = {
+    ("config.model", "pathlib"),  # the type of a setting; nothing is opened
+    ("edge.render", "http"),  # the phrases of statuses
+}
 CLOCKS = {"now", "today", "utcnow"}
 ONLY_CLI = {
     *("os.environ", "os.environb", "os.getenv", "os._exit"),

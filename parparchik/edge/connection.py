@@ -1,0 +1,66 @@
+"""One client's connection: a socket, and where it is between reading, asking and writing.
+
+    READING --a request that S3 must be asked for--> WAITING --its answer--> READING
+       |  any answer that the socket does not take whole --> WRITING --> READING, or on
+       |  the last answer --> LINGERING --the client closes, or a moment passes--> CLOSED
+       |  a request that others answer --> given away: no connection of ours any more
+
+Only READING reads requests. So whatever a client sends, it costs one read beyond what is answered.
+"""
+
+from __future__ import annotations
+
+import socket
+from enum import IntEnum
+
+READ_BYTES = 16_384
+
+
+class State(IntEnum):
+    READING = 0
+    WAITING = 1
+    WRITING = 2
+    LINGERING = 3
+    CLOSED = 4
+
+
+class After(IntEnum):
+    """What follows when all that is to be written is written."""
+
+    READ = 0
+    LINGER = 1
+    HAND_OVER = 2
+
+
+class Connection:
+    """`received` are bytes that were read and not answered; `unsent` is what the socket has not
+    taken yet. `since_s` is when it last got on, by the reactor's coarse clock."""
+
+    __slots__ = (
+        "after",
+        "client",
+        "fd",
+        "received",
+        "recv",
+        "seen_bytes",
+        "send",
+        "since_s",
+        "sock",
+        "state",
+        "unsent",
+        "watched",
+    )
+
+    def __init__(self, sock: socket.socket, client: str, since_s: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.client = client
+        self.recv = sock.recv
+        self.send = sock.send
+        self.since_s = since_s
+        self.state = State.READING
+        self.after = After.READ
+        self.received = b""
+        self.seen_bytes = 0
+        self.unsent = memoryview(b"")
+        self.watched = 0

@@ -1,0 +1,202 @@
+"""The requests of one connection, in their order: what can be answered at once is written at once
+and together, and what S3 must be asked for holds back what comes behind it.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import perf_counter
+
+import structlog
+import trio
+
+from parparchik.access import Record
+from parparchik.edge.answering import Answering
+from parparchik.edge.connection import After, Connection, State
+from parparchik.edge.framing import HEAD_END, Refusal
+from parparchik.edge.head import Unsound, check_beginning
+from parparchik.edge.limits import Limits
+from parparchik.edge.memo import Understood
+from parparchik.edge.render import problem
+from parparchik.edge.statistics import Counts
+from parparchik.edge.table import Table
+from parparchik.model import Answer, Unfinished
+
+LARGEST_WRITE_BYTES = 65_536
+_NOT_HTTP_1 = (b"\x16", b"PRI ")  # a TLS ClientHello, HTTP/2
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """Lives as long as one run of the reactor. From `drain` on every answer is a connection's
+    last."""
+
+    def __init__(
+        self,
+        table: Table,
+        nursery: trio.Nursery,
+        answering: Answering,
+        limits: Limits,
+        counts: Counts,
+    ) -> None:
+        self.draining = False
+        self._table = table
+        self._nursery = nursery
+        self._answering = answering
+        self._limits = limits
+        self._counts = counts
+
+    def receive(self, connection: Connection, data: bytes, began_s: float) -> None:
+        """Answer what `data`, behind what was there already, makes whole."""
+        if connection.received:
+            connection.received += data
+        else:
+            connection.received = data
+            connection.since_s = self._table.now_s
+            connection.seen_bytes = 0
+        self.go_on(connection, began_s)
+
+    def go_on(self, connection: Connection, began_s: float) -> None:
+        """Answer what has been received, as far as that goes without waiting."""
+        while connection.received and connection.state is State.READING:
+            if not self._answer_some(connection, began_s):
+                return
+
+    def wait(self, connection: Connection, known: Understood, began_s: float) -> None:
+        """Answer one request that S3 must be asked for; the connection is not read meanwhile."""
+        connection.state = State.WAITING
+        tell = partial(self._tell, connection, known, began_s)
+        if not known.question.answer_soon(tell):
+            self._nursery.start_soon(self._await, connection, known, began_s, known.question.answer)
+
+    def refuse(self, connection: Connection, refusal: Refusal, began_s: float) -> bytes:
+        """The connection's last answer, recorded."""
+        self._counts.refused[refusal.reason] += 1
+        response, record, request_id = self._answering.refuse(refusal)
+        record.add(perf_counter() - began_s, connection.client, request_id)
+        return response
+
+    def _answer_some(self, connection: Connection, began_s: float) -> bool:
+        """One write's worth of answers; whether there may be more at once."""
+        data = connection.received
+        pieces: list[bytes] = []
+        given: list[tuple[Record, bytes]] = []
+        size_bytes = position = 0
+        after = After.READ
+        missed: Understood | None = None
+        while position < len(data) and after is After.READ and size_bytes < LARGEST_WRITE_BYTES:
+            try:
+                end = self._end_of_head(connection, data, position)
+                if end < 0:
+                    break
+                known = self._answering.understand(data[position:end]) if end else None
+            except Unsound as unsound:
+                refusal = Refusal(unsound.status, unsound.reason)
+                pieces.append(self.refuse(connection, refusal, began_s))
+                after = After.LINGER
+                break
+            if known is None:
+                after = After.HAND_OVER
+                break
+            answer = self._answering.answer_nowait(known)
+            if answer is None:
+                if not pieces:
+                    missed, position = known, end
+                # Else what is ready is written first; then this one is asked again.
+                break
+            if known.ends or self.draining:
+                after = After.LINGER
+            request_id = known.request_id or self._answering.new_id()
+            ends = after is After.LINGER
+            pieces.append(self._answering.render(known, answer, request_id, ends=ends))
+            given.append((known.record, request_id))
+            size_bytes += len(pieces[-1])
+            position = end
+        if position:
+            connection.since_s, connection.seen_bytes = self._table.now_s, 0
+        connection.received = b"" if after is After.LINGER else data[position:]
+        self._table.finish(connection, b"".join(pieces), after)
+        for record, request_id in given:
+            record.add(perf_counter() - began_s, connection.client, request_id)
+        if missed is not None:
+            self.wait(connection, missed, began_s)
+        return bool(pieces) and after is After.READ
+
+    def _end_of_head(self, connection: Connection, data: bytes, start: int) -> int:
+        """Where the head that begins at `start` ends; -1 while that has not come, 0 where it is
+        for others to read. Raises Unsound."""
+        if data.startswith(_NOT_HTTP_1, start):
+            return 0
+        end = data.find(HEAD_END, start)
+        if end < 0:
+            rest = data[start:]
+            check_beginning(rest, 0 if start else connection.seen_bytes)
+            connection.seen_bytes = len(rest)
+            return 0 if len(rest) > self._limits.max_head_bytes else -1
+        end += len(HEAD_END)
+        return 0 if end - start > self._limits.max_head_bytes else end
+
+    def _tell(
+        self,
+        connection: Connection,
+        known: Understood,
+        began_s: float,
+        outcome: Answer | Unfinished[Answer],
+    ) -> None:
+        """S3 has been asked without a task of ours. Called by who asked: nothing may be raised."""
+        try:
+            if isinstance(outcome, Unfinished):
+                self._nursery.start_soon(self._await, connection, known, began_s, outcome.finish)
+            else:
+                request_id = known.request_id or self._answering.new_id()
+                self._give(connection, known, outcome, request_id, began_s)
+        except Exception:
+            log.exception("connection failed")
+            self._table.close(connection)
+
+    async def _await(
+        self,
+        connection: Connection,
+        known: Understood,
+        began_s: float,
+        ask: Callable[[], Awaitable[Answer]],
+    ) -> None:
+        request_id = known.request_id or self._answering.new_id()
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        try:
+            answer = await ask()
+        except Exception:  # the client is owed an answer, whatever failed
+            log.exception("request failed")
+            answer = problem(500)
+        self._give(connection, known, answer, request_id, began_s)
+
+    def _give(
+        self,
+        connection: Connection,
+        known: Understood,
+        answer: Answer,
+        request_id: bytes,
+        began_s: float,
+    ) -> None:
+        """The answer that a connection has been waiting for."""
+        answering = self._answering
+        if connection.state is State.CLOSED:
+            record = answering.gone(known)
+        else:
+            answering.dates.tick()
+            ends = known.ends or self.draining
+            response = answering.render(known, answer, request_id, ends=ends)
+            record = known.record
+            connection.state = State.READING
+            connection.since_s = self._table.now_s
+            if ends:
+                connection.received = b""
+            self._table.finish(connection, response, After.LINGER if ends else After.READ)
+            if connection.state is State.READING:
+                self._table.watch(connection, select.EPOLLIN)
+                self.go_on(connection, perf_counter())
+        record.add(perf_counter() - began_s, connection.client, request_id)
+        answering.access.flush()

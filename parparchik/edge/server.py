@@ -1,0 +1,104 @@
+"""The edge plane's door: everything that a server does with it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Container, Sequence
+
+import trio
+
+from parparchik.access import AccessLog, RequestIds
+from parparchik.edge.answering import Answering
+from parparchik.edge.limits import Limits
+from parparchik.edge.reactor import Reactor
+from parparchik.edge.statistics import Counts, EdgeStatistics
+from parparchik.edge.table import HandOver
+from parparchik.edge.understand import Ask
+
+
+class Edge:
+    """Answers on plain HTTP/1.1 connections.
+
+    `ask` understands a request for a file. `hand_over` gets each connection that brings something
+    else, and `reserved` are the paths, as they come over the wire, that are no files.
+    """
+
+    def __init__(
+        self,
+        *,
+        ask: Ask,
+        hand_over: HandOver,
+        reserved: Container[bytes],
+        access: AccessLog,
+        request_ids: RequestIds,
+        limits: Limits | None = None,
+    ) -> None:
+        self._hand_over = hand_over
+        self._limits = limits or Limits()
+        self._counts = Counts()
+        self._answering = Answering(
+            ask=ask,
+            reserved=reserved,
+            access=access,
+            request_ids=request_ids,
+            limits=self._limits,
+        )
+        self._reactor: Reactor | None = None  # while it serves
+
+    async def serve(
+        self,
+        listeners: Sequence[socket.socket],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept and answer until cancelled; `listeners` do not block and stay the caller's.
+        Raises what broke the edge itself, with all its connections closed."""
+        async with trio.open_nursery() as nursery:
+            reactor = self._reactor = Reactor(
+                listeners,
+                nursery,
+                answering=self._answering,
+                hand_over=self._hand_over,
+                limits=self._limits,
+                counts=self._counts,
+            )
+            try:
+                task_status.started()
+                nursery.start_soon(reactor.sweep)
+                await reactor.run()
+            finally:
+                self._reactor = None
+                reactor.close()
+
+    def renew(self, *, ask: Ask, access: AccessLog) -> None:
+        """Ask and report elsewhere from now on: what was understood before is forgotten. Answers
+        that are being waited for still come from where they were asked."""
+        self._answering.renew(ask, access)
+
+    def stop_accepting(self) -> None:
+        """Accept what is queued, and then no more."""
+        if self._reactor is not None:
+            self._reactor.stop_accepting()
+
+    async def drain(self) -> None:
+        """Each connection ends with its next answer (`Connection: close`), an idle one after a
+        second; returns when none is left. Those that were handed over do not count."""
+        if self._reactor is not None:
+            await self._reactor.drain()
+
+    def abort(self) -> None:
+        """Close every connection of the edge at once."""
+        if self._reactor is not None:
+            self._reactor.abort()
+
+    @property
+    def count(self) -> int:
+        """Connections of the edge: not those that were handed over."""
+        return 0 if self._reactor is None else self._reactor.count
+
+    def statistics(self) -> EdgeStatistics:
+        if self._reactor is None:
+            return self._counts.snapshot(
+                open_now=0, accept_pauses=0, memoised=len(self._answering.memo)
+            )
+        return self._reactor.statistics()

@@ -1,0 +1,55 @@
+"""From a request head to what it asks, where the edge answers that: GET and HEAD of a file, with
+no body, nothing to negotiate and nothing of unusual size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container
+
+from parparchik.access import is_sane_request_id
+from parparchik.edge.head import Head
+from parparchik.edge.limits import Limits
+from parparchik.edge.memo import Understood
+from parparchik.model import Method, Question, Request
+from parparchik.routes import presented_key
+
+Ask = Callable[[Request], Question]
+
+_ABSOLUTE_FORM = re.compile(rb"https?://[^/]*", re.IGNORECASE)
+_METHODS: dict[bytes, Method] = {b"GET": "GET", b"HEAD": "HEAD"}
+_PERSONAL = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
+
+
+def understand(
+    head: Head, ask: Ask, reserved: Container[bytes], limits: Limits
+) -> Understood | None:
+    """What `head` asks; None where somebody else has to answer."""
+    method = _METHODS.get(head.method)
+    if (
+        method is None
+        or head.content_length
+        or head.chunked
+        or head.upgrade
+        or head.expects
+        or len(head.target) > limits.max_target_bytes
+    ):
+        return None
+    path, _, query = head.target.partition(b"?")
+    if not path.startswith(b"/"):
+        # Absolute form must be accepted (RFC 9112 section 3.2.2); its authority names us.
+        path = _ABSOLUTE_FORM.sub(b"", path, count=1) or b"/"
+    if path in reserved:
+        return None
+    target = path + b"?" + query if query else path
+    request_id = next((value for name, value in head.fields if name == b"x-request-id"), b"")
+    if not is_sane_request_id(request_id):
+        request_id = b""
+    question = ask(Request(method, target, presented_key(head.fields)))
+    return Understood(question, method, target, ends=not head.keep_alive, request_id=request_id)
+
+
+def may_be_kept(head: Head) -> bool:
+    """Whether the bytes of `head` may stay in memory: not with a secret, and to no purpose with an
+    id that differs every time."""
+    return not any(name in _PERSONAL or name == b"x-request-id" for name, _ in head.fields)
