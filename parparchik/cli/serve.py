@@ -17,22 +17,27 @@ from parparchik.server import serve as serve_requests
 @config_option
 @click.option("--host", help="Address to listen on (PARPARCHIK_HOST).")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port, 0 for any (PARPARCHIK_PORT).")
+@click.option("--workers", help="Processes that answer, or auto (PARPARCHIK_WORKERS).")
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 def serve(
     config_file: Path | None,
+    *,
     host: str | None,
     port: int | None,
+    workers: str | None,
     log_format: str | None,
     log_level: str | None,
 ) -> None:
     """Answer requests until SIGTERM or Ctrl-C.
 
-    Options win over the environment, and the environment over the file.
+    Options win over the environment, and the environment over the file. SIGHUP reads the file,
+    and those that it names, again.
     """
     environ = environment(
         PARPARCHIK_HOST=host,
         PARPARCHIK_PORT=port,
+        PARPARCHIK_WORKERS=workers,
         PARPARCHIK_LOG_FORMAT=log_format,
         PARPARCHIK_LOG_LEVEL=log_level,
     )
@@ -43,6 +48,7 @@ def serve(
             loaded.config,
             environ,
             warnings=loaded.warnings,
+            reread=partial(load, environ, config_file),
             on_progress=progress_bar(loaded.config.log),
         )
     )

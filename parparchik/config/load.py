@@ -58,6 +58,7 @@ def load(environ: Mapping[str, str], toml: Path | bytes | None = None) -> Loaded
     )
     if config.s3.ca_bundle is not None:
         read_file(config.s3.ca_bundle, given.label("s3.ca_bundle"))
+    _check_tls(config.server, given)
     return Loaded(config, (*warnings, *remarks, *_cautions(config)))
 
 
@@ -101,6 +102,23 @@ def _auth(given: Given) -> AuthConfig:
     if metrics_need_key and not keys:
         raise ConfigError(f"{given.label('auth.metrics_need_key')} needs PARPARCHIK_API_KEYS")
     return AuthConfig(tuple(dict.fromkeys(keys)), metrics_need_key)
+
+
+def _check_tls(server: ServerConfig, given: Given) -> None:
+    """Files that can be read, and no setting that means nothing without a certificate. Whether
+    they hold what they should is OpenSSL's to say, when the server begins."""
+    for name in ("server.tls_key", "server.tls_port", "server.tls_min_version"):
+        if name in given and server.tls_certificate is None:
+            raise ConfigError(f"{given.label(name)} needs PARPARCHIK_TLS_CERTIFICATE")
+    if server.tls_certificate is not None:
+        read_file(server.tls_certificate, given.label("server.tls_certificate"))
+    if server.tls_key is not None:
+        read_file(server.tls_key, given.label("server.tls_key"))
+    if server.tls_port and server.tls_port == server.port:
+        raise ConfigError(
+            f"{given.label('server.tls_port')}: the same as PARPARCHIK_PORT; leave it out, and"
+            " that port speaks TLS"
+        )
 
 
 def _cautions(config: Config) -> list[str]:

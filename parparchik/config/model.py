@@ -11,6 +11,7 @@ from parparchik.model import Bucket
 VerifyMode = Literal["ttl", "always", "never"]
 AddressingStyle = Literal["auto", "path", "virtual"]
 LogFormat = Literal["auto", "json", "console"]
+TLSVersion = Literal["1.2", "1.3"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,18 @@ class LogConfig:
 class ServerConfig:
     host: str = "0.0.0.0"  # noqa: S104  the contract's default; a private bucket on it is warned of
     port: int = 8080
+    shutdown_delay_s: float = 0.0
     shutdown_grace_s: float = 30.0
+    workers: int = 1  # 0: as many as there are processors
+    max_connections: int = 10_000
+    header_timeout_s: float = 10.0
+    idle_timeout_s: float = 75.0  # longer than the 60 s of common load balancers: see `hypercorn`
+    write_timeout_s: float = 60.0
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_min_version: TLSVersion = "1.2"
+    tls_port: int | None = None
+    h2c: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,19 @@ def port(raw: object) -> int:
 _PORT_NUMBER = integer(0, 65_535)
 
 
+def workers(raw: object) -> int:
+    """How many processes; `auto` is 0: as many as there are processors."""
+    if isinstance(raw, str) and raw.strip().lower() == "auto":
+        return 0
+    try:
+        return _WORKERS(raw)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
+_WORKERS = integer(1, 256)
+
+
 def seconds(*, above: float | None = None) -> Callable[[object], float]:
     """A duration: a number of seconds, or a number with a unit (`500ms 2s 5m 24h 7d`).
 

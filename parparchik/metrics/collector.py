@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
@@ -26,6 +27,20 @@ from parparchik.registry import RegistryStatistics, ServiceStatistics
 from parparchik.s3 import LATENCY_BOUNDS_S, S3Statistics
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionStatistics:
+    """Clients' connections. `open` is by plane, `refused` by reason, `timed_out` by what was
+    waited for; all but `open` only grow."""
+
+    open: tuple[tuple[str, int], ...] = ()
+    accepted: int = 0
+    handed_over: int = 0
+    accept_pauses: int = 0
+    failed_handshakes: int = 0
+    refused: tuple[tuple[str, int], ...] = ()
+    timed_out: tuple[tuple[str, int], ...] = ()
+
+
 class Sources(Protocol):
     """Where the numbers come from; each is asked once a scrape."""
 
@@ -35,6 +50,8 @@ class Sources(Protocol):
     def service(self) -> ServiceStatistics: ...
 
     def s3(self) -> S3Statistics: ...
+
+    def connections(self) -> ConnectionStatistics: ...
 
     def ready(self) -> bool: ...
 
@@ -55,6 +72,7 @@ class StatisticsCollector(Collector):
         yield from _service(service)
         yield from _traffic(self._sources.traffic)
         yield from _s3(self._sources.s3())
+        yield from _connections(self._sources.connections())
         yield _gauge("ready", "Whether this process should be sent requests", self._sources.ready())
         yield _counters(
             "task_restarts",
@@ -138,6 +156,37 @@ def _s3(statistics: S3Statistics) -> Iterator[Metric]:
         connections.add_metric((origin, "active"), pool.open - pool.idle)
         connections.add_metric((origin, "idle"), pool.idle)
     yield connections
+
+
+def counted_by(sources: Sources) -> Iterator[Metric]:
+    """What ends with an application, and not with the process."""
+    yield from _service(sources.service())
+    yield from _s3(sources.s3())
+
+
+def _connections(statistics: ConnectionStatistics) -> Iterator[Metric]:
+    opened = GaugeMetricFamily(
+        "parparchik_connections", "Connections of clients", labels=("plane",)
+    )
+    for plane, count in statistics.open:
+        opened.add_metric((plane,), count)
+    yield opened
+    for name, documentation, count in (
+        ("connections_accepted", "Connections accepted", statistics.accepted),
+        ("connections_handed_over", "Connections the edge gave away", statistics.handed_over),
+        ("accept_pauses", "Times that no more connections were taken", statistics.accept_pauses),
+        ("tls_handshakes_failed", "Connections that spoke no TLS", statistics.failed_handshakes),
+    ):
+        yield _counters(name, documentation, (), [(count,)])
+    yield _counters(
+        "requests_refused", "Requests that were no sound HTTP", ("reason",), statistics.refused
+    )
+    yield _counters(
+        "client_timeouts",
+        "Connections closed because their client took too long",
+        ("waiting_for",),
+        statistics.timed_out,
+    )
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -10,7 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from parparchik.metrics.collector import Sources, StatisticsCollector
+from parparchik.metrics.collector import Sources, StatisticsCollector, counted_by
+from parparchik.metrics.family import Family, Sum, family_of, metric_of
 
 SLICE_SAMPLES = 500
 """Encoded at once, in some two milliseconds. A histogram of a hundred buckets has thousands."""
@@ -21,31 +22,50 @@ _END_OF_OPENMETRICS = b"# EOF\n"
 class Exposition:
     """The process's own Prometheus registry: nothing of other libraries' default one."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, earlier: Sum | None = None) -> None:
+        """`earlier` has what others counted before in this process: counters never fall."""
+        self._sources = sources
+        self._earlier = earlier
         self._registry = CollectorRegistry()
         self._registry.register(StatisticsCollector(sources))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
     async def render(self, accept: str) -> tuple[str, bytes]:
-        """(content type, body): OpenMetrics for an Accept header that names it, else
-        Prometheus text.
+        """(content type, body) for an Accept header."""
+        return await encode(map(metric_of, self.families()), accept)
 
-        Metrics are encoded a slice at a time and others run in between: with many buckets there
-        are thousands of samples.
-        """
-        encode, content_type = choose_encoder(accept)
-        body = bytearray()
-        end = b""
-        for metric in self._registry.collect():
-            for number, part in enumerate(_slices(metric)):
-                piece = encode(_Single(part))
-                if piece.endswith(_END_OF_OPENMETRICS):
-                    end = _END_OF_OPENMETRICS
-                    piece = piece.removesuffix(end)
-                body += _samples(piece) if number else piece
-                await trio.lowlevel.checkpoint()
-        return content_type, bytes(body + end)
+    def families(self) -> list[Family]:
+        """The same numbers, for another process to add to its own."""
+        total = Sum()
+        total.add(family_of(metric) for metric in self._registry.collect())
+        if self._earlier is not None:
+            total.add(self._earlier.families())
+        return total.families()
+
+    def leave(self, earlier: Sum) -> None:
+        """Another takes the place of these sources: what they have counted goes to `earlier`."""
+        earlier.add_for_good(family_of(metric) for metric in counted_by(self._sources))
+
+
+async def encode(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
+    """(content type, body): OpenMetrics for an Accept header that names it, else Prometheus text.
+
+    Metrics are encoded a slice at a time and others run in between: with many buckets there are
+    thousands of samples.
+    """
+    encode_all, content_type = choose_encoder(accept)
+    body = bytearray()
+    end = b""
+    for metric in metrics:
+        for number, part in enumerate(_slices(metric)):
+            piece = encode_all(_Single(part))
+            if piece.endswith(_END_OF_OPENMETRICS):
+                end = _END_OF_OPENMETRICS
+                piece = piece.removesuffix(end)
+            body += _samples(piece) if number else piece
+            await trio.lowlevel.checkpoint()
+    return content_type, bytes(body + end)
 
 
 def _slices(metric: Metric) -> Iterator[Metric]:

@@ -1,8 +1,8 @@
 """Hypercorn's per-connection server, the only use of Hypercorn in the project.
 
-What is used is internal API (the dependency is pinned to one minor version): a `TCPServer` speaks
-HTTP/1.1, HTTP/2 with prior knowledge and the h2c upgrade on one accepted stream and calls an ASGI
-app. Hypercorn's own accept loop stays unused, because there
+What is used is internal API (the dependency is pinned to one minor version): `H11Protocol` and
+`H2Protocol` speak HTTP on one accepted stream and call an ASGI app. Hypercorn's own accept loop
+stays unused, because there
 
 - an exception out of one connection's protocol code ends the whole server (an upload over HTTP/2
   that goes on after its answer is enough),
@@ -10,127 +10,179 @@ app. Hypercorn's own accept loop stays unused, because there
 - a connection that its client has closed keeps its descriptor until the idle time-out.
 
 So every connection runs under a guard of ours, on a stream that gives up on a stalled write and
-tells when the client is gone.
+tells when the client is gone. Its HTTP/1.1 bytes pass the edge's judge of framing first: both
+planes refuse the same requests with the same answer, and agree on where a request ends.
+
+The idle time-out is longer than the 60 s of common load balancers: the one that reuses a
+connection must be the one that closes it, or requests are lost between the two.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections import Counter
 from typing import Any, cast
 
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
 
+from parparchik.access import RequestIds
+from parparchik.config.model import ServerConfig
+from parparchik.server.protocols import H2, H11, Addresses, Context, Protocol
+from parparchik.server.stream import LINGER_S, GuardedStream
 from parparchik.web import ASGIApp
 
-IDLE_TIMEOUT_S = 75.0
-"""Longer than the 60 s of common load balancers: the one that reuses a connection must be the one
-that closes it, or requests are lost between the two."""
-
-STALL_TIMEOUT_S = 60.0
-"""A write of which the client takes nothing for this long ends its connection."""
-
-LINGER_S = 1.0
-
-WRITE_SLICE_BYTES = 65_536
+ClientStream = GuardedStream | trio.SSLStream[GuardedStream]
 
 log = structlog.get_logger(__name__)
 
 
-class GuardedStream:
-    """A client's TCP stream that stalls nobody and takes no answer back.
+class _Connection(TCPServer):
+    """Hypercorn's server of one connection, told by us whether it is TLS and what it speaks."""
 
-    Writes end when the client has stopped reading. Closing waits a moment for the client to close
-    first, and reads what it still sends: closing on unread bytes would reset the connection, and
-    the client might lose the last answer (RFC 9112 section 9.6).
-
-    It has what Hypercorn asks of a plain stream: `socket`, `receive_some`, `send_all`, `send_eof`
-    and `aclose`, and no `do_handshake`, by which Hypercorn knows that it is not TLS.
-    """
+    context: Context
 
     def __init__(
-        self, stream: trio.SocketStream, on_client_gone: Callable[[], Awaitable[None]]
+        self,
+        app: ASGIWrapper,
+        config: Config,
+        context: Context,
+        guarded: GuardedStream,
+        stream: ClientStream,
     ) -> None:
-        self.socket = stream.socket
-        self._stream = stream
-        self._on_client_gone = on_client_gone
-        self._reading = False
-        self._lingers = False
-        self._we_are_done = False
-        self._client_is_done = trio.Event()
+        super().__init__(app, config, context, ConnectionState({}), cast("Any", stream))
+        self._guarded = guarded
+        self._awaits_head = False
+        self._speaks: Protocol | None = None
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data: bytes | bytearray = b""
-        self._reading = True
+    async def run(self) -> None:
+        tls = isinstance(self.stream, trio.SSLStream)
+        alpn = self.stream.selected_alpn_protocol() if tls else None
+        family = self._guarded.socket.family
         try:
-            data = await self._stream.receive_some(max_bytes)
-            while data and self._lingers:
-                data = await self._stream.receive_some(max_bytes)
+            addresses = Addresses(
+                parse_socket_addr(family, self._guarded.socket.getpeername()),
+                parse_socket_addr(family, self._guarded.socket.getsockname()),
+                is_tls=tls,
+            )
+            async with TaskGroup() as task_group:
+                self._task_group = task_group
+                self._speaks = Protocol(
+                    *(self.app, self.config, self.context, task_group),
+                    addresses=addresses,
+                    send=self.protocol_send,
+                    alpn=alpn,
+                )
+                self.protocol = cast("Any", self._speaks)  # what Hypercorn's own does
+                await self.protocol.initiate()
+                await self.idle_task.restart(task_group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass  # the client was gone before it was served
         finally:
-            self._reading = False
+            await self._close()
+
+    async def leave(self) -> None:
+        """Let the client know that its next answer is the last."""
+        self.context.closing = True
+        if isinstance(self._spoken, H2):
+            await self._spoken.announce_end()
+
+    @property
+    def _spoken(self) -> H11 | H2 | None:
+        return self._speaks.spoken if self._speaks is not None else None
+
+    async def protocol_send(self, event: Event) -> None:
+        await super().protocol_send(event)
+        if isinstance(event, Updated):
+            self._awaits_head = False
+            if event.idle:
+                await self._watch_head()  # the next request may have begun before the answer ended
+
+    async def _read_data(self) -> None:
+        while True:
+            try:
+                data = await self.stream.receive_some(MAX_RECV)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                break
+            await self.protocol.handle(RawData(bytes(data)))
             if not data:
-                self._client_is_done.set()
-                await self._on_client_gone()
-        return data
+                await self.context.terminated.set()
+                break
+            await self._watch_head()
+        await self.protocol.handle(Closed())
 
-    async def send_all(self, data: bytes) -> None:
-        """Write `data`; BrokenResourceError when the client takes none of it for too long."""
-        view = memoryview(data)
-        for start in range(0, len(view), WRITE_SLICE_BYTES):
-            with trio.move_on_after(STALL_TIMEOUT_S) as stall:
-                await self._stream.send_all(view[start : start + WRITE_SLICE_BYTES])
-            if stall.cancelled_caught:
-                self.abort()
-                raise trio.BrokenResourceError("the client has stopped reading")
+    async def _watch_head(self) -> None:
+        """A request that has begun has little time to become whole."""
+        spoken = self._spoken
+        awaits = isinstance(spoken, H11) and spoken.awaits_head
+        if awaits and not self._awaits_head:
+            await self.idle_task.restart(self._task_group, self._head_timeout)
+        self._awaits_head = awaits
 
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-        self._we_are_done = True
+    async def _head_timeout(self) -> None:
+        await self._end_after(self.context.settings.header_timeout_s)
 
-    async def aclose(self) -> None:
-        try:
-            if self._we_are_done and not self._lingers:
-                self._lingers = True
-                with trio.move_on_after(LINGER_S):
-                    if self._reading:  # by another task, which discards from now on
-                        await self._client_is_done.wait()
-                    elif not self._client_is_done.is_set():
-                        await self.receive_some(WRITE_SLICE_BYTES)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            await self._stream.aclose()
+    async def _idle_timeout(self) -> None:
+        await self._end_after(self.context.settings.idle_timeout_s)
 
-    def abort(self) -> None:
-        """Close at once; tasks that read or write here wake up with ClosedResourceError."""
-        self.socket.close()
+    async def _end_after(self, patience_s: float) -> None:
+        with trio.move_on_after(patience_s):
+            await self.context.terminated.wait()
+        with trio.CancelScope(shield=True):
+            self._guarded.lingers_when_closed = False
+            if isinstance(self._spoken, H2):
+                await self._spoken.say_goodbye()
+            await self._initiate_server_close()
+
+    async def _close(self) -> None:
+        await self.stream.aclose()  # which says all that is to be said before
 
 
 class HypercornConnections:
-    """Serves an ASGI app on accepted streams, one `serve` per connection."""
+    """Serves an ASGI app on accepted connections, one `serve` for each.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `app` may be changed at any time: a request goes to the one that is there when it begins.
+    `refused` counts requests by the reason of their refusal, `failed_handshakes` what spoke no
+    TLS that we speak.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServerConfig | None = None,
+        request_ids: RequestIds | None = None,
+    ) -> None:
+        self.app = app
+        self.accepted = 0
+        self.failed_handshakes = 0
+        self.refused: Counter[str] = Counter()
+        self._settings = settings or ServerConfig()
+        self._request_ids = request_ids or RequestIds()
         config = Config()
         config.accesslog = None  # the app writes its own, without signatures
         config.errorlog = logging.getLogger("hypercorn.error")
         config.include_date_header = True
         config.include_server_header = False
-        config.keep_alive_timeout = IDLE_TIMEOUT_S
         # Nothing here grows with the requests of a connection, and a client that pipelines loses
         # what it has sent behind the last one.
         config.keep_alive_max_requests = sys.maxsize
-        self._app = ASGIWrapper(cast("Any", app))  # ASGI in Hypercorn's narrower types
         self._config = config
-        # Hypercorn's context of a whole server is one connection's here: its `terminated` is how
-        # a connection is told to end when it is idle.
-        self._open: dict[GuardedStream, WorkerContext] = {}
+        # ASGI in Hypercorn's narrower types.
+        self._present_app = ASGIWrapper(cast("Any", self._ask_present_app))
+        self._open: dict[GuardedStream, Context] = {}
+        self._connections: set[_Connection] = set()
+        self._closing = False
         self._closed = trio.lowlevel.ParkingLot()
 
     @property
@@ -138,13 +190,27 @@ class HypercornConnections:
         """Open connections."""
         return len(self._open)
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def hand_over(self, accepted: socket.socket, read: bytes) -> None:
+        """Serve a plain connection of which another has read `read`. Owns the socket."""
+        await self.serve(_stream_of(accepted), read=read)
+
+    async def serve_tls(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve a connection that begins with a TLS handshake. Owns the socket."""
+        await self.serve(_stream_of(accepted), tls=context)
+
+    async def serve(
+        self, stream: trio.SocketStream, *, read: bytes = b"", tls: ssl.SSLContext | None = None
+    ) -> None:
         """Serve one connection until either side closes it. Only Cancelled gets out."""
-        context = WorkerContext(max_requests=None)
-        guarded = GuardedStream(stream, context.terminated.set)
+        context = Context(self._settings, self._request_ids, self.refused)
+        context.closing = self._closing
+        guarded = GuardedStream(
+            stream, context.terminated.set, stall_s=self._settings.write_timeout_s, read=read
+        )
+        self.accepted += 1
         self._open[guarded] = context
         try:
-            await self._connection(guarded, context)
+            await self._serve(guarded, context, tls)
         except BaseExceptionGroup as group:
             crash, rest = group.split(Exception)
             if crash is not None:
@@ -158,15 +224,50 @@ class HypercornConnections:
             del self._open[guarded]
             self._closed.unpark_all()
 
-    def _connection(self, stream: GuardedStream, context: WorkerContext) -> Awaitable[None]:
-        plain = cast("Any", stream)  # annotated as a TLS stream, but written for both
-        return TCPServer(self._app, self._config, context, ConnectionState({}), plain)
+    async def _serve(
+        self, guarded: GuardedStream, context: Context, tls: ssl.SSLContext | None
+    ) -> None:
+        stream: ClientStream = guarded
+        if tls is not None:
+            stream = trio.SSLStream(guarded, tls, server_side=True, https_compatible=True)
+            if not await self._shakes_hands(stream):
+                return
+        connection = _Connection(self._present_app, self._config, context, guarded, stream)
+        self._connections.add(connection)
+        try:
+            await connection
+        finally:
+            self._connections.discard(connection)
+
+    async def _shakes_hands(self, stream: trio.SSLStream[GuardedStream]) -> bool:
+        with trio.move_on_after(self._settings.header_timeout_s):
+            try:
+                await stream.do_handshake()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as failure:
+                log.debug("no TLS handshake", reason=str(failure.__cause__ or failure))
+            else:
+                return True
+        self.failed_handshakes += 1
+        return False
+
+    async def _ask_present_app(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
     async def drain(self) -> None:
-        """Close idle connections, and each other one after the answer that it is at; returns when
-        none is left."""
+        """End each connection after its next answer, which says so; those that ask for nothing
+        for a moment are closed. Returns when none is left."""
+        self._closing = True
         for context in self._open.values():
+            context.closing = True
+        for connection in tuple(self._connections):
+            await connection.leave()
+        with trio.move_on_after(LINGER_S):
+            await self._until_none()
+        for context in tuple(self._open.values()):
             await context.terminated.set()
+        await self._until_none()
+
+    async def _until_none(self) -> None:
         while self._open:
             await self._closed.park()
 
@@ -174,3 +275,7 @@ class HypercornConnections:
         """Close every connection at once, whatever it is at."""
         for stream in self._open:
             stream.abort()
+
+
+def _stream_of(accepted: socket.socket) -> trio.SocketStream:
+    return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))

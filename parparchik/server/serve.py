@@ -1,28 +1,31 @@
-"""The life of a server process: listen, run the background tasks, answer, and end in order.
-
-At the first signal to stop, readiness says so, nothing new is accepted, what is being answered
-gets the configured time, and the last change of the manifests is written.
-"""
+"""The life of the process: listen, answer, and end so that nothing is lost."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from typing import Protocol
 
 import structlog
 import trio
 
 from parparchik import __version__
+from parparchik.config import Loaded
 from parparchik.config.model import Config
 from parparchik.registry import PersistFailed, Service
 from parparchik.server.exposure import exposed_buckets, exposure_banner
-from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import listen, url_of
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
+from parparchik.server.reload import Reloader
 from parparchik.server.signals import obey_signals
-from parparchik.server.supervise import Supervisor
-from parparchik.server.wire import Application, build_application, build_s3
+from parparchik.server.wire import (
+    Application,
+    Process,
+    build_application,
+    build_plane,
+    build_s3,
+)
 
 FLUSH_AT_LEAST_S = 5.0
 """For the last change of the manifests, also where clients have used up the time for ending."""
@@ -30,40 +33,66 @@ FLUSH_AT_LEAST_S = 5.0
 log = structlog.get_logger(__name__)
 
 
+class Answers(Protocol):
+    """Accepts connections and answers their requests, in this process or in others."""
+
+    @property
+    def count(self) -> int: ...
+
+    async def serve(
+        self, sockets: Sequence[socket.socket], *, task_status: trio.TaskStatus[None]
+    ) -> None: ...
+
+    def stop_accepting(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 async def serve(
     config: Config,
     environ: Mapping[str, str],
     *,
     warnings: Sequence[str] = (),
+    reread: Callable[[], Loaded] | None = None,
     on_ready: Callable[[Sequence[str]], object] | None = None,
     on_progress: Show | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when all is written and closed.
 
-    `warnings` are logged first. `on_ready` is called with the URLs listened on (with the real
-    port where 0 was asked for) as soon as requests are taken: routes are served from then on,
-    while the buckets are still being compared. `on_progress` is told how far that is; without it
-    the log is.
+    `warnings` are logged first. `reread` reads the settings again, at SIGHUP; without it they
+    stay. `on_ready` is called with the URLs listened on (with the real port where 0 was asked
+    for) as soon as requests are taken: routes are served from then on, while the buckets are
+    still being compared. `on_progress` is told how far that is; without it the log is.
 
     Raises ConfigError, and StoppedAtOnce (in an ExceptionGroup) at a second signal.
     """
-    configure_logging(config.log, secrets=configured_secrets(config, environ))
+    secrets = configured_secrets(config, environ)
+    configure_logging(config.log, secrets=secrets)
     _introduce(config, warnings)
-    supervisor = Supervisor()
-    lines = access_lines(config.log, secrets=configured_secrets(config, environ))
-    application = build_application(config, build_s3(config, environ), supervisor, lines)
-    listeners = await listen(config.server)
+    process = Process()
+    lines = access_lines(config.log, secrets=secrets)
+    application = build_application(config, build_s3(config, environ), process, lines)
+    plane = build_plane(config.server, application, process)
+    sockets = await listen(config.server, environ)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(obey_signals, stop)
-        for name, task in application.tasks:
-            nursery.start_soon(supervisor.run, name, task)
+        scope = await nursery.start(application.run)
+        reloader = Reloader(
+            *(application, scope, process, plane),
+            reread=reread or (lambda: Loaded(config)),
+            environ=environ,
+            nursery=nursery,
+        )
+        await nursery.start(obey_signals, stop, reloader.ask)
+        nursery.start_soon(reloader.run)
         nursery.start_soon(report_progress, application.service, on_progress)
-        urls = [url_of(listener) for listener in listeners]
+        urls = [url_of(config.server, each) for each in sockets]
         log.info("listening", urls=urls)
         if on_ready is not None:
             on_ready(urls)
-        await answer_until(stop, application, listeners, config.server.shutdown_grace_s)
+        await answer_until(stop, plane, lambda: reloader.current, sockets)
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
@@ -81,29 +110,37 @@ def _introduce(config: Config, warnings: Sequence[str]) -> None:
 
 async def answer_until(
     stop: trio.Event,
-    application: Application,
-    listeners: Sequence[trio.SocketListener],
-    grace_s: float,
+    answers: Answers,
+    current: Callable[[], Application],
+    sockets: Sequence[socket.socket],
 ) -> None:
-    """Answer requests until `stop` is set, end within `grace_s`, and write the last change."""
-    connections = HypercornConnections(application.app)
-    async with trio.open_nursery() as handlers:
+    """Answer requests until `stop` is set, then end in order, as the settings of the `current`
+    application say, and write its last change. Closes the sockets."""
+    deadline = trio.current_time()
+    async with trio.open_nursery() as nursery:
         try:
-            async with trio.open_nursery() as accepting:
-                accept = partial(trio.serve_listeners, handler_nursery=handlers)
-                accepting.start_soon(accept, connections.serve, listeners)
-                await stop.wait()
-                application.readiness.stop()
-                accepting.cancel_scope.cancel()
-            deadline = trio.current_time() + grace_s
+            await nursery.start(answers.serve, sockets)
+            await stop.wait()
+            application = current()
+            application.readiness.stop()
+            settings = application.config.server
+            await trio.sleep(settings.shutdown_delay_s)
+            answers.stop_accepting()
+            for each in sockets:
+                each.close()
+            deadline = trio.current_time() + settings.shutdown_grace_s
             with trio.move_on_at(deadline) as grace:
-                await connections.drain()
+                await answers.drain()
             if grace.cancelled_caught:
-                log.warning("connections cut", count=connections.count, after_s=grace_s)
+                log.warning(
+                    "connections cut", count=answers.count, after_s=settings.shutdown_grace_s
+                )
         finally:
             # Only closing ends a write that Hypercorn shields from cancellation.
-            connections.abort()
-            handlers.cancel_scope.cancel()
+            answers.abort()
+            for each in sockets:
+                each.close()
+            nursery.cancel_scope.cancel()
     await _write_last_change(application.service, max(deadline - trio.current_time(), 0.0))
 
 

@@ -1,8 +1,10 @@
-"""SIGTERM and SIGINT: the first asks for an orderly end, the second for the end."""
+"""SIGTERM and SIGINT: the first asks for an orderly end, the second for the end. SIGHUP: read the
+settings again."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -17,13 +19,20 @@ class StoppedAtOnce(ParparchikError):
 
 
 async def obey_signals(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: trio.Event,
+    hang_up: Callable[[], object],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Set `stop` at the first signal, raise StoppedAtOnce at the second. Needs the main thread."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+    """Set `stop` at the first signal to end, raise StoppedAtOnce at the second; call `hang_up` at
+    each SIGHUP. Needs the main thread."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         task_status.started()
         async for number in received:
             name = signal.Signals(number).name
+            if number == signal.SIGHUP:
+                hang_up()
+                continue
             if stop.is_set():
                 raise StoppedAtOnce(f"stopped at once by a second signal ({name})")
             log.info("stopping", signal=name)

@@ -30,13 +30,17 @@ class BackgroundTask(Protocol):
 class Supervisor:
     """Runs tasks by name and keeps what an operator wants to know of them."""
 
-    def __init__(self) -> None:
-        self._restarts: dict[str, int] = {}
+    def __init__(self, above: Supervisor | None = None) -> None:
+        """With one `above`, restarts are counted there, and what is down there is down here."""
+        self._restarts: dict[str, int] = {} if above is None else above._restarts
         self._down: dict[str, str] = {}
+        self._above = above
 
     @property
     def down(self) -> str | None:
         """Which tasks are down and why; None when all work."""
+        if self._above is not None and (reason := self._above.down):
+            return reason
         if not self._down:
             return None
         return "; ".join(f"{name} is down: {reason}" for name, reason in self._down.items())

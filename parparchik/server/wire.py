@@ -5,24 +5,28 @@ What a room asks for as a Protocol or a callable, it is given here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import trio
 
 from parparchik.access import AccessLog, Lines, RequestIds
-from parparchik.config.model import Config
+from parparchik.config.model import Config, ServerConfig
 from parparchik.errors import NoCredentials
-from parparchik.metrics import Exposition, Traffic
+from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic
 from parparchik.model import ObjectStore
 from parparchik.registry import Service, ServiceStatistics
 from parparchik.routes import Authenticator, Responder
 from parparchik.s3 import S3Client, S3Statistics
 from parparchik.s3.credentials import CredentialStores
+from parparchik.server.plane import Answering, Plane
 from parparchik.server.readiness import ProcessReadiness
 from parparchik.server.supervise import BackgroundTask, Supervisor
-from parparchik.web import ASGIApp, Front, Management, create_management
+from parparchik.server.tls import Certificate
+from parparchik.web import Front, Management, create_management
+
+READY_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +80,39 @@ async def open_stores(
         nursery.cancel_scope.cancel()
 
 
+class Process:
+    """What lives as long as the process, whatever becomes of the settings: counters above all."""
+
+    def __init__(self) -> None:
+        self.supervisor = Supervisor()
+        self.traffic = Traffic()
+        self.request_ids = RequestIds()
+        self.earlier = Sum()  # what applications have counted that are no more
+        self.connections: Callable[[], ConnectionStatistics] = ConnectionStatistics
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What the metrics are read from."""
 
-    traffic: Traffic
+    process: Process
     registry: Service
     s3_client: S3Client
     readiness: ProcessReadiness
     supervisor: Supervisor
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.process.traffic
 
     def service(self) -> ServiceStatistics:
         return self.registry.statistics()
 
     def s3(self) -> S3Statistics:
         return self.s3_client.statistics()
+
+    def connections(self) -> ConnectionStatistics:
+        return self.process.connections()
 
     def ready(self) -> bool:
         return self.readiness.reason() is None
@@ -101,35 +123,51 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Everything but the sockets. `tasks` run in the background, each supervised."""
+    """Everything but the sockets: what one set of settings makes."""
 
-    app: ASGIApp
+    config: Config
+    answering: Answering
     service: Service
     readiness: ProcessReadiness
+    exposition: Exposition
+    supervisor: Supervisor
     tasks: tuple[tuple[str, BackgroundTask], ...]
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run the tasks, each supervised, until cancelled; starts with the scope to do it by."""
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                for name, task in self.tasks:
+                    nursery.start_soon(self.supervisor.run, name, task)
+                task_status.started(scope)
+
+    async def until_ready(self) -> None:
+        while not self.service.ready:  # noqa: ASYNC110  nobody is in a hurry
+            await trio.sleep(READY_POLL_S)
 
 
 def build_application(
-    config: Config, s3: S3, supervisor: Supervisor, lines: Lines | None = None
+    config: Config, s3: S3, process: Process, lines: Lines | None = None
 ) -> Application:
-    """The registry on `s3`, and the web plane before it. `lines` take the access log."""
+    """The registry on `s3`, and all that answers for it. `lines` take the access log."""
+    supervisor = Supervisor(process.supervisor)
     service = Service(s3.stores, config.routes)
     readiness = ProcessReadiness(service, supervisor)
-    traffic = Traffic()
+    sources = Sources(process, service, s3.client, readiness, supervisor)
+    exposition = Exposition(sources, process.earlier)
     management = Management(
         config=config,
         service=service,
-        files=service.registry,
+        files=service,
         readiness=readiness,
-        exposition=Exposition(Sources(traffic, service, s3.client, readiness, supervisor)),
+        exposition=exposition,
         authenticator=Authenticator(config.auth),
     )
-    front = Front(
-        Responder(service, s3.stores, config.routes, config.auth),
-        create_management(management),
-        AccessLog(traffic, lines),
-        RequestIds(),
-    )
+    responder = Responder(service, s3.stores, config.routes, config.auth)
+    access = AccessLog(process.traffic, lines)
+    front = Front(responder, create_management(management), access, process.request_ids)
 
     async def start_up(*, task_status: trio.TaskStatus[None]) -> None:
         await s3.first_credentials()
@@ -141,4 +179,25 @@ def build_application(
         ("verification", service.renew),
         ("manifest writer", service.write_manifests),
     )
-    return Application(front, service, readiness, tasks)
+    return Application(
+        *(
+            config,
+            Answering(responder.ask, front, access),
+            service,
+            readiness,
+            exposition,
+            supervisor,
+        ),
+        tasks,
+    )
+
+
+def build_plane(config: ServerConfig, application: Application, process: Process) -> Plane:
+    """What answers for `application` on sockets. Raises ConfigError for a bad certificate."""
+    certificate = Certificate(config) if config.tls_certificate is not None else None
+    plane = Plane(
+        *(config, application.answering, process.supervisor, process.request_ids),
+        certificate=certificate,
+    )
+    process.connections = plane.connections
+    return plane

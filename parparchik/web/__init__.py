@@ -5,16 +5,26 @@ exact paths to a small Quart app. It knows no S3 and no server.
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.front import Front
 from parparchik.web.management import Management, create_management
-from parparchik.web.protocols import ASGIApp, FileRoutes, Files, Readiness, RegistryService
+from parparchik.web.protocols import (
+    ASGIApp,
+    Exposition,
+    FileRoutes,
+    Files,
+    Readiness,
+    RegistryService,
+    Relocated,
+)
 
 __all__ = [
     "BY_PATH",
     "ASGIApp",
+    "Exposition",
     "FileRoutes",
     "Files",
     "Front",
     "Management",
     "Readiness",
     "RegistryService",
+    "Relocated",
     "create_management",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import msgspec
-import trio
 
 from parparchik.web.documents import FileDocument
 from parparchik.web.protocols import Files
@@ -17,14 +17,13 @@ async def listing(files: Files) -> AsyncIterator[bytes]:
     """Pieces that together are `{"files": [...], "count": n}`.
 
     The count comes last, so that it is that of the files sent even when the registry changes
-    meanwhile. Other tasks run between any two batches, also between empty ones.
+    meanwhile.
     """
     count = 0
     yield b'{"files":['
-    for batch in files.sorted_batches():
-        if batch:
+    async with aclosing(files.sorted_batches()) as batches:
+        async for batch in batches:
             encoded = _encode([FileDocument.of(entry) for entry in batch])[1:-1]
             yield b"," + encoded if count else encoded
             count += len(batch)
-        await trio.lowlevel.checkpoint()
     yield b'],"count":%d}' % count

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from parparchik.config.model import Config
 from parparchik.errors import BadTarget, ParparchikError, Unauthorized, Unavailable
-from parparchik.registry import PersistFailed
+from parparchik.registry import ManifestUnread, PersistFailed
 from parparchik.routes import CHALLENGE, Authenticator, check_key, presented_key
 from parparchik.web import documents
 from parparchik.web.endpoints import ENDPOINTS
@@ -140,6 +140,7 @@ def create_management(management: Management) -> ASGIApp:
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(ParparchikError, _problem)
     app.register_error_handler(PersistFailed, _not_persisted)
+    app.register_error_handler(ManifestUnread, _not_read)
     app.register_error_handler(Exception, _crash)
     app.after_request(_never_cached)
     return cast("ASGIApp", app)  # the same protocol, in Hypercorn's narrower types
@@ -190,6 +191,13 @@ async def _not_persisted(error: PersistFailed) -> Response:
     log.error("manifests not persisted", reason=str(error))
     problem = documents.Problem("failed to persist manifests", "fail", _filename())
     return _json(problem, status=500)
+
+
+async def _not_read(error: ManifestUnread) -> Response:
+    """While the process starts: nothing has failed, and asking again helps."""
+    response = _json(documents.Problem(str(error), "fail", _filename()), status=503)
+    response.headers["Retry-After"] = "1"
+    return response
 
 
 async def _http_problem(error: HTTPException) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from parparchik.model import Entry, Question, Request
@@ -58,8 +58,9 @@ class RegistryService(Protocol):
 
 
 class Files(Protocol):
-    def sorted_batches(self) -> Iterable[list[Entry]]:
-        """Every entry by key, at most 1,000 at a time; between batches others may run."""
+    def sorted_batches(self) -> AsyncGenerator[list[Entry], None]:
+        """Every entry by key, at most 1,000 at a time; others run in between. Who does not want
+        all of them closes it."""
         ...
 
 

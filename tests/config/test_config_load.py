@@ -254,3 +254,38 @@ def outcome(environ: dict[str, str], toml: bytes) -> None:
     for message in messages:
         assert message.isprintable()
         assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PARPARCHIK_TLS_KEY", __file__),
+        ("PARPARCHIK_TLS_PORT", "8443"),
+        ("PARPARCHIK_TLS_MIN_VERSION", "1.3"),
+    ],
+)
+def test_what_is_said_of_tls_needs_a_certificate(name: str, text: str) -> None:
+    environ = {"PARPARCHIK_BUCKETS": "files", name: text}
+    with pytest.raises(ConfigError, match=f"{name} needs PARPARCHIK_TLS_CERTIFICATE"):
+        load(environ)
+    server = load({**environ, "PARPARCHIK_TLS_CERTIFICATE": __file__}).config.server
+    assert server.tls_certificate == Path(__file__)
+
+
+@pytest.mark.parametrize("name", ["PARPARCHIK_TLS_CERTIFICATE", "PARPARCHIK_TLS_KEY"])
+def test_files_of_tls_are_named_when_they_cannot_be_read(name: str, tmp_path: Path) -> None:
+    environ = {"PARPARCHIK_BUCKETS": "files", "PARPARCHIK_TLS_CERTIFICATE": __file__}
+    with pytest.raises(ConfigError, match=rf"{name}: .*absent\.pem.*No such file"):
+        load({**environ, name: str(tmp_path / "absent.pem")})
+
+
+def test_two_ports_are_two() -> None:
+    environ = {"PARPARCHIK_BUCKETS": "files", "PARPARCHIK_TLS_CERTIFICATE": __file__}
+    with pytest.raises(ConfigError, match="PARPARCHIK_TLS_PORT: the same as PARPARCHIK_PORT"):
+        load({**environ, "PARPARCHIK_PORT": "8443", "PARPARCHIK_TLS_PORT": "8443"})
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "257", "many", "true"])
+def test_workers_are_a_number_or_auto(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"PARPARCHIK_WORKERS: expected a whole number.*or auto"):
+        load({"PARPARCHIK_BUCKETS": "files", "PARPARCHIK_WORKERS": text})

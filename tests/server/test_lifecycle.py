@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,15 +19,17 @@ from parparchik.config.model import (
     Endpoint,
     RoutesConfig,
     S3Config,
+    ServerConfig,
 )
 from parparchik.model import Bucket, ObjectHead
 from parparchik.registry import Service
 from parparchik.s3 import S3Client
 from parparchik.s3.credentials import CredentialStores
+from parparchik.server.listen import listen
 from parparchik.server.progress import LOG_EVERY_S, report_progress
 from parparchik.server.serve import answer_until
-from parparchik.server.supervise import Supervisor
-from parparchik.server.wire import S3, Application, build_application
+from parparchik.server.wire import S3, Application, build_application, build_plane
+from parparchik.server.wire import Process as WholeProcess
 from tests.fakes import FakeBucket
 from tests.web.conftest import Connection
 
@@ -74,30 +75,36 @@ class Process:
 
 @asynccontextmanager
 async def running(
-    *stores: Store, routes: RoutesConfig | None = None, auth: AuthConfig | None = None
+    *stores: Store,
+    routes: RoutesConfig | None = None,
+    auth: AuthConfig | None = None,
+    server: ServerConfig | None = None,
 ) -> AsyncIterator[Process]:
     """Background tasks, sockets and all; ended when the context is left."""
     config = Config(
         buckets=tuple(BucketConfig(store.bucket, Endpoint()) for store in stores),
         routes=routes or RoutesConfig(),
         auth=auth or AuthConfig(),
+        server=replace(
+            server or ServerConfig(), host="127.0.0.1", port=0, shutdown_grace_s=GRACE_S
+        ),
     )
     client = S3Client(S3Config())
     s3 = S3(client, stores, CredentialStores({}, client.http))
-    supervisor = Supervisor()
-    application = build_application(config, s3, supervisor)
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    process = WholeProcess()
+    application = build_application(config, s3, process)
+    plane = build_plane(config.server, application, process)
+    sockets = await listen(config.server, {})
     stop, ended = trio.Event(), trio.Event()
 
     async def run() -> None:
-        await answer_until(stop, application, listeners, GRACE_S)
+        await answer_until(stop, plane, lambda: application, sockets)
         ended.set()
 
     async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as http:
-        for name, task in application.tasks:
-            nursery.start_soon(partial(supervisor.run, name, task))
+        nursery.start_soon(application.run)
         nursery.start_soon(run)
-        port = listeners[0].socket.getsockname()[1]
+        port = sockets[0].getsockname()[1]
         yield Process(application, stores[0], f"http://127.0.0.1:{port}", stop, ended, http)
         nursery.cancel_scope.cancel()
 
@@ -295,3 +302,17 @@ async def test_whoever_has_a_screen_is_told_more_often_and_the_log_is_not(
     assert shown[0] == ("listing", 0, 0)
     assert logged.events == []
     service.ready = True
+
+
+async def test_for_the_delay_only_readiness_says_that_it_ends(logged: Logged) -> None:
+    delay = ServerConfig(shutdown_delay_s=1.0)
+    async with running(Store(BUCKET, "cat.jpg"), server=delay) as process:
+        await until_ready(process)
+        process.stop.set()
+        await wait_all_tasks_blocked()
+        probe = await process.get("/readiness")
+        assert (probe.status_code, probe.json()["reason"]) == (503, "shutting down")
+        async with httpx.AsyncClient(trust_env=False) as newcomer:
+            assert (await newcomer.get(process.url + "/photos/cat.jpg")).status_code == 302
+        with trio.fail_after(10):
+            await process.ended.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +15,7 @@ from parparchik.access import AccessLog, ConsoleLines, RequestIds
 from parparchik.config.model import AuthConfig, BucketConfig, Config, Endpoint, RoutesConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Traffic
-from parparchik.model import Answer, Bucket, Entry, Request
+from parparchik.model import Answer, Bucket, Entry, Request, Unfinished
 from parparchik.routes import Authenticator
 from parparchik.server.hypercorn import HypercornConnections
 from parparchik.web import Front, Management, create_management
@@ -94,6 +94,9 @@ class FakeQuestion:
 
     def answer_nowait(self) -> Answer | None:
         return self._answer() if self.gate is None else None
+
+    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
+        return False
 
     async def answer(self) -> Answer:
         assert self.gate is not None
@@ -176,12 +179,12 @@ class FakeFiles:
     entries: list[Entry] = field(default_factory=list)
     crash_after: int | None = None
 
-    def sorted_batches(self) -> Iterator[list[Entry]]:
+    async def sorted_batches(self) -> AsyncGenerator[list[Entry], None]:
         for number, start in enumerate(range(0, len(self.entries), 1000)):
             if number == self.crash_after:
                 raise RuntimeError("lost")
-            yield []
             yield self.entries[start : start + 1000]
+            await trio.lowlevel.checkpoint()
 
 
 @dataclass

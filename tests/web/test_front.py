@@ -8,10 +8,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from parparchik.server.hypercorn import IDLE_TIMEOUT_S
+from parparchik.config.model import ServerConfig
 
 if TYPE_CHECKING:
     from tests.web.conftest import Web
+
+IDLE_TIMEOUT_S = ServerConfig().idle_timeout_s
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from parparchik.errors import Denied, NoCredentials, ParparchikError, Unavailable
 from parparchik.model import Bucket, Entry
-from parparchik.registry import PersistFailed
+from parparchik.registry import ManifestUnread, PersistFailed
 
 if TYPE_CHECKING:
     from tests.web.conftest import StartWeb, Web
@@ -203,3 +203,14 @@ async def test_metrics_negotiate_by_accept(web: Web) -> None:
     reply = await web.ask("GET", "/metrics", ["Accept: application/openmetrics-text"])
     assert reply.header("content-type") == "text/plain; accepted=application/openmetrics-text"
     assert reply.body == b"up 1\n"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/update"), ("POST", "/relocate")])
+async def test_before_the_manifests_are_read_asking_again_helps(
+    web: Web, method: str, path: str
+) -> None:
+    web.service.failure = ManifestUnread("the manifest has not been read yet: vault")
+    reply = await web.ask(method, f"{path}?filename=a")
+    assert reply.status == 503
+    assert reply.header("retry-after") == "1"
+    assert reply.json["error"] == "the manifest has not been read yet: vault"

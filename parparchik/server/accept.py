@@ -1,0 +1,83 @@
+"""Accepts connections and gives each to a task of its own: for TLS, where there is no edge."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import trio
+
+PAUSE_S = 0.1
+"""When there are as many connections as there may be, or descriptors have run out: those who come
+wait in the kernel's queue."""
+
+Handle = Callable[[socket.socket], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class Acceptor:
+    """`handle` owns the non-blocking socket that it is given, and lets no failure out."""
+
+    def __init__(self, handle: Handle, *, max_connections: int) -> None:
+        self._handle = handle
+        self._max_connections = max_connections
+        self._open = 0
+        self._accepting = trio.CancelScope()
+        self._sockets: Sequence[socket.socket] = ()
+        self._nursery: trio.Nursery | None = None
+
+    async def serve(
+        self, sockets: Sequence[socket.socket], *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        """Until cancelled; `stop_accepting` ends only what its name says."""
+        self._sockets = sockets
+        async with trio.open_nursery() as handlers:
+            self._nursery = handlers
+            with self._accepting:
+                async with trio.open_nursery() as accepting:
+                    for listening in sockets:
+                        accepting.start_soon(self._accept, listening)
+                    task_status.started()
+            await trio.sleep_forever()
+
+    def stop_accepting(self) -> None:
+        """Whoever has connected by now is still served: closing a socket resets those who wait
+        in its queue."""
+        self._accepting.cancel()
+        for listening in self._sockets:
+            while self._take(listening):
+                pass
+        self._sockets = ()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            if self._open >= self._max_connections:
+                await trio.sleep(PAUSE_S)
+                continue
+            await trio.lowlevel.wait_readable(listening)
+            try:
+                self._take(listening)
+            except OSError as error:  # EMFILE and the like
+                log.warning("connection not accepted", reason=error.strerror or str(error))
+                await trio.sleep(PAUSE_S)
+
+    def _take(self, listening: socket.socket) -> bool:
+        """Whether a connection was waiting."""
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        accepted.setblocking(False)
+        assert self._nursery is not None  # noqa: S101  `serve` is at work
+        self._open += 1
+        self._nursery.start_soon(self._serve_one, accepted)
+        return True
+
+    async def _serve_one(self, accepted: socket.socket) -> None:
+        try:
+            await self._handle(accepted)
+        finally:
+            self._open -= 1
+            accepted.close()
