@@ -42,6 +42,10 @@ format: $(VENV)/.installed-dev ## Mend what can be mended by machine
 	$(VENV)/bin/ruff check --fix --cache-dir $(CACHE)/ruff
 	$(VENV)/bin/ruff format --cache-dir $(CACHE)/ruff
 
+.PHONY: bench
+bench: $(VENV)/.installed-bench ## Compare it with its peers, ten minutes: bench/RESULTS.md; ARGS=--short to try
+	$(VENV)/bin/python -m bench.compare $(ARGS)
+
 .PHONY: pyz
 pyz: $(BUILDER)/.installed ## The commit as one file, dist/parparchik-<version>.pyz
 	PYTHONPATH=packaging PYTHONDONTWRITEBYTECODE=1 $(BUILDER)/bin/python -m pyz build
@@ -72,6 +76,10 @@ $(VENV)/.installed-demo: $(VENV)/.made pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 	$(PIP_INSTALL) --editable '.[test,lint]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.made pyproject.toml
+	$(PIP_INSTALL) --editable '.[bench]'
 	@touch $@
 
 # The builder's tools are pinned by hash, too: their versions show in the archive's bytes.

@@ -45,6 +45,9 @@ class MemoryStore:
             await trio.sleep_forever()
         return ObjectHead(len(self._manifest), 0, '"1"')
 
+    def head_soon(self, key: str, then: object) -> bool:
+        return False
+
     async def get(self, key: str) -> StoredObject | None:
         await trio.lowlevel.checkpoint()
         return StoredObject(self._manifest, ObjectHead(len(self._manifest), 0, '"1"'))

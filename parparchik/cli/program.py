@@ -11,7 +11,8 @@ import click
 from parparchik import __version__
 from parparchik.cli.failures import INTERRUPTED, OK, describe, one_line
 
-_COMMANDS = ("serve", "check", "explain", "manifest", "presign", "demo", "settings")
+_COMMANDS = ("serve", "check", "explain", "manifest", "presign", "bench", "demo", "settings")
+_HIDDEN = ("worker",)  # what the program starts of itself
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 it failed while running (check: some check failed),"
     " 2 the settings or the command line cannot work, 130 interrupted."
@@ -28,7 +29,7 @@ class Program(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in (*_COMMANDS, *_HIDDEN):
             return None
         command: click.Command = getattr(import_module(f"parparchik.cli.{cmd_name}"), cmd_name)
         return command

@@ -1,0 +1,71 @@
+"""Contestants take turns, A B C A B C, so that a slow minute of the machine is everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bench.compare.figures import Sample
+from bench.compare.programs import Contestant
+from bench.compare.stage import KEYS, Stage
+from bench.load import Ask, Cycle, Expected, Outcome, Plan, Target, fire_wrk
+from bench.local import Running
+
+CONNECTIONS = 32
+WARM_UP_S = 1.0
+
+
+def plan(port: int, stage: Stage, processors: Sequence[int], duration_s: float) -> Plan:
+    """The load of every turn: a closed loop of 32 connections over all keys."""
+    asks = tuple(Ask(stage.path(key), Expected(302)) for key in KEYS)
+    return Plan(
+        Target.of(f"http://127.0.0.1:{port}"),
+        Cycle(asks),
+        connections=CONNECTIONS,
+        duration_s=duration_s,
+        warm_up_s=0,
+        processors=tuple(processors),
+    )
+
+
+async def turn(contestant: str, number: int, server: Running, load: Plan) -> Sample:
+    """One contestant under load, by wrk, after a second that does not count."""
+    await fire_wrk(replace(load, duration_s=WARM_UP_S))
+    before_s = server.cpu_s()
+    outcome = await fire_wrk(load)
+    return sample(contestant, number, outcome, server_cpu_s=server.cpu_s() - before_s)
+
+
+def sample(contestant: str, number: int, outcome: Outcome, *, server_cpu_s: float) -> Sample:
+    return Sample(
+        contestant=contestant,
+        round=number,
+        requests=outcome.requests,
+        errors=outcome.error_count,
+        seconds=round(outcome.seconds, 3),
+        p50_us=outcome.latency.percentile(50) / 1e3,
+        p99_us=outcome.latency.percentile(99) / 1e3,
+        server_cpu_s=round(server_cpu_s, 3),
+        load_cpu_s=round(outcome.cpu_s, 3),
+    )
+
+
+async def rounds(
+    contestants: Sequence[Contestant],
+    servers: Mapping[str, Running],
+    stage: Stage,
+    *,
+    processors: Sequence[int],
+    count: int,
+    turn_s: float,
+    say: Callable[[str], None],
+) -> list[Sample]:
+    """`count` rounds of all contestants; `processors` are those of the load."""
+    samples = []
+    for number in range(1, count + 1):
+        for contestant in contestants:
+            load = plan(stage.port(contestant.port), stage, processors, turn_s)
+            done = await turn(contestant.name, number, servers[contestant.program], load)
+            say(f"  {number}/{count}  {contestant.name:<20}{done.per_s:>9,.0f} /s")
+            samples.append(done)
+    return samples

@@ -1,0 +1,251 @@
+"""One comparison from its first program to its last figure."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.compare import errands
+from bench.compare.figures import (
+    Churn,
+    Comparison,
+    Entrant,
+    Instructions,
+    Latency,
+    Memory,
+    Probes,
+    Sample,
+    median_of,
+)
+from bench.compare.judge import WrongAnswer, judge, judge_absence
+from bench.compare.machine import commit, machine, versions
+from bench.compare.programs import REDIRECT, STRICT, Contestant, parparchik, programs, s3
+from bench.compare.rounds import CONNECTIONS, rounds
+from bench.compare.running import running
+from bench.compare.stage import KEYS, Stage
+from bench.instructions import NoCounter, count_all
+from bench.local import share_out
+from bench.scenarios.churn import churn
+
+OURS = REDIRECT[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long and how often."""
+
+    rounds: int = 3
+    turn_s: float = 4.0
+    latency_s: float = 6.0
+    probes: int = 60_000
+    memory_requests: int = 10_000_000
+    memory_most_s: float = 200.0
+    churn_entries: int = 1_000_000
+    churn_s: float = 10.0
+    instructions: int = 3_000
+
+
+FULL = Effort()
+SHORT = Effort(
+    rounds=1,
+    turn_s=1.0,
+    latency_s=1.0,
+    probes=5_000,
+    memory_requests=150_000,
+    memory_most_s=10.0,
+    churn_entries=20_000,
+    churn_s=1.0,
+    instructions=600,
+)
+"""Shows that everything works; its figures mean little."""
+
+
+@dataclass(slots=True)
+class Measuring:
+    """A comparison under way. The first processor is the server's; the others are the load's and
+    S3's. Each of the methods adds its own figures."""
+
+    stage: Stage
+    effort: Effort
+    say: Callable[[str], None]
+    processors: Sequence[int]
+    location_bytes: int = 0
+    entrants: list[Entrant] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    probed: Probes | None = None
+    churned: Churn | None = None
+    remembered: Memory | None = None
+    instructions: list[Instructions] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    async def race(self, group: str, contestants: Sequence[Contestant]) -> None:
+        """Everybody's answers are looked at first, then all take turns, then ours once more at
+        half the rate that it reached, where that is what the group is about."""
+        self.say(f"{group}: {len(contestants)} contestants")
+        every = programs(self.stage)
+        async with AsyncExitStack() as stack:
+            servers = {}
+            for name in dict.fromkeys(contestant.program for contestant in contestants):
+                started = running(every[name], self.processors[:1])
+                servers[name] = await stack.enter_async_context(started)
+            self._look_at(contestants)
+            samples = await rounds(
+                contestants,
+                servers,
+                self.stage,
+                processors=self.processors[1:],
+                count=self.effort.rounds,
+                turn_s=self.effort.turn_s,
+                say=self.say,
+            )
+            self._look_at(contestants)
+            self._enter(group, contestants, samples)
+            most_per_s = median_of([s.per_s for s in samples if s.contestant == OURS.name])
+            for _ in range(self.effort.rounds if most_per_s else 0):
+                run = await errands.latency(
+                    self.stage,
+                    self.stage.port(OURS.port),
+                    rate_per_s=round((most_per_s or 0) / 2),
+                    processors=self.processors[1:],
+                    seconds=self.effort.latency_s,
+                )
+                self.say(f"  at {run.rate_per_s:,.0f} /s: p99 {run.p99_ms:.3f} ms")
+                self.latencies.append(run)
+
+    async def workers(self) -> None:
+        """One worker and two, on all processors, and the load there as well."""
+        self.say("workers")
+        if not await errands.knows_workers():
+            self.notes.append("Workers were not measured: `parparchik serve` has no --workers.")
+            return
+        contestants = [
+            Contestant(f"workers-{count}", f"**{name}**", "signed", name, name)
+            for count, name in ((1, "one worker"), (2, "two workers"))
+        ]
+        samples = []
+        async with AsyncExitStack() as stack:
+            servers = {}
+            for count, contestant in enumerate(contestants, 1):
+                program = parparchik(self.stage, contestant.program, "--workers", str(count))
+                started = running(program, self.processors)
+                servers[contestant.program] = await stack.enter_async_context(started)
+            self._look_at(contestants)
+            samples = await rounds(
+                contestants,
+                servers,
+                self.stage,
+                processors=self.processors,
+                count=self.effort.rounds,
+                turn_s=self.effort.turn_s,
+                say=self.say,
+            )
+        self._enter("workers", contestants, samples)
+
+    async def memory(self) -> None:
+        self.say(f"memory: {self.effort.memory_requests:,} requests")
+        program = parparchik(self.stage, "memory")
+        async with running(program, self.processors[:1]) as server:
+            self.remembered = await errands.memory(
+                self.stage,
+                program.port,
+                server,
+                requests=self.effort.memory_requests,
+                most_s=self.effort.memory_most_s,
+                processors=self.processors[1:],
+                say=self.say,
+            )
+        if self.remembered.last_requests < self.effort.memory_requests:
+            self.notes.append(
+                f"Memory was looked at after {self.remembered.last_requests:,} requests only: "
+                f"more were not answered in {self.effort.memory_most_s:.0f} s."
+            )
+
+    async def probes(self) -> None:
+        self.say(f"probes: {self.effort.probes:,} HEADs")
+        self.probed = await errands.probes(count=self.effort.probes)
+
+    async def churn(self) -> None:
+        self.say(f"churn: {self.effort.churn_entries:,} entries")
+        done = await churn(
+            entries=self.effort.churn_entries,
+            duration_s=self.effort.churn_s,
+            processors=share_out(),
+        )
+        latency = done.outcome.latency
+        self.churned = Churn(
+            entries=done.entries,
+            requests=done.outcome.requests,
+            errors=done.outcome.error_count,
+            p50_ms=latency.percentile(50) / 1e6,
+            p99_ms=latency.percentile(99) / 1e6,
+            p999_ms=latency.percentile(99.9) / 1e6,
+            max_ms=latency.max_ns / 1e6,
+        )
+
+    async def count_instructions(self) -> None:
+        self.say("instructions")
+        try:
+            self.instructions = await count_all(self.effort.instructions, self.processors, self.say)
+        except NoCounter as error:
+            self.notes.append(f"Instructions were not counted: {error}.")
+
+    def _look_at(self, contestants: Sequence[Contestant]) -> None:
+        lengths = {judge(contestant, self.stage) for contestant in contestants}
+        for contestant in contestants:
+            if contestant.kind == "verified":
+                judge_absence(contestant, self.stage)
+        if self.location_bytes:
+            lengths.add(self.location_bytes)
+        if len(lengths) != 1:
+            raise WrongAnswer(f"Locations of several lengths: {sorted(lengths)}")
+        self.location_bytes = lengths.pop()
+
+    def _enter(
+        self, group: str, contestants: Sequence[Contestant], samples: Sequence[Sample]
+    ) -> None:
+        self.entrants += [Entrant(name=c.name, title=c.title, group=group) for c in contestants]
+        self.samples += samples
+
+
+async def compare(effort: Effort, say: Callable[[str], None]) -> Comparison:
+    """Raises local.StartFailed, judge.WrongAnswer and load.LoadFailed."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="parparchik-bench-") as scratch:
+        processors = sorted(os.sched_getaffinity(0))
+        stage = Stage(Path(scratch))
+        stage.furnish()
+        done = Measuring(stage, effort, say, processors)
+        async with running(s3(stage), processors[1:]):
+            await done.race("redirect", REDIRECT)
+            await done.race("strict", STRICT)
+            await done.workers()
+            await done.memory()
+        await done.probes()
+        await done.churn()
+        await done.count_instructions()
+    return Comparison(
+        date=datetime.now(UTC).date().isoformat(),
+        commit=commit(),
+        machine=machine(),
+        versions=versions(),
+        seconds=round(time.monotonic() - begun),
+        turn_s=effort.turn_s,
+        connections=CONNECTIONS,
+        keys=len(KEYS),
+        location_bytes=done.location_bytes,
+        entrants=done.entrants,
+        samples=done.samples,
+        latency=done.latencies,
+        probes=done.probed,
+        churn=done.churned,
+        memory=done.remembered,
+        instructions=done.instructions,
+        notes=done.notes,
+    )

@@ -1,0 +1,110 @@
+"""RESULTS.md: made of figures, all of them, and of nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from bench.compare.document import charts, document, tried
+from bench.compare.figures import load
+from bench.compare.goals import GOALS
+from bench.compare.programs import REDIRECT, STRICT
+from tests.bench.comparisons import EMPTY, FULL, sample
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+def row(text: str, start: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_goal_has_its_row() -> None:
+    text = document(FULL, {})
+    assert row(text, "redirect-hot against nginx")[1:] == ["0.5×", "0.65×", "0.6×", "reached"]
+    assert row(text, "HEAD probes")[1:] == ["20,000/s", "", "25,000/s", "reached"]
+    assert row(text, "manifest-churn")[1:] == ["25 ms", "", "30 ms", "**missed**"]
+    assert all(goal.title in text for goal in GOALS)
+
+
+def test_what_is_missed_says_what_bounds_it_and_what_was_tried() -> None:
+    text = document(FULL, {"churn": "Smaller pieces.", "probes": "Not shown: it is reached."})
+    [line] = [line for line in text.splitlines() if line.startswith("- **manifest-churn")]
+    assert line.endswith("The longest redirect took 40.0 ms. Smaller pieces.")
+    assert "Not shown" not in text
+
+
+def test_where_all_is_reached_nothing_is_excused() -> None:
+    good = msgspec.structs.replace(
+        FULL,
+        churn=None,
+        samples=[turn for turn in FULL.samples if turn.contestant != "parparchik-strict"],
+    )
+    assert "missed" not in document(good, {})
+
+
+def test_contestants_are_ranked_and_compared() -> None:
+    text = document(FULL, {})
+    assert text.index("| nginx `return 302` |") < text.index("| **parparchik** | 60,000")
+    assert row(text, "**parparchik** | 60,000")[2:4] == ["0.60", "0.0167"]
+    assert row(text, "**parparchik** | 30,000")[2:4] == ["1.50", "0.0333"]
+
+
+def test_errors_are_not_hidden() -> None:
+    turns = [*FULL.samples, sample("uvicorn", 4, 20_000, errors=17)]
+    assert "uvicorn (17 errors)" in document(msgspec.structs.replace(FULL, samples=turns), {})
+
+
+def test_a_short_run_is_told_from_a_real_one() -> None:
+    short = [turn for turn in FULL.samples if turn.round == 1]
+    assert "short run" in document(msgspec.structs.replace(FULL, samples=short), {})
+    assert "short run" not in document(FULL, {})
+
+
+def test_what_was_not_measured_leaves_no_section() -> None:
+    text = document(msgspec.structs.replace(EMPTY, notes=["Workers were not measured."]), {})
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Goals", "How it was measured"]
+    assert "Workers were not measured." in text
+    assert text.count("not measured") == len(GOALS) + 1
+    assert charts(EMPTY) == {}
+
+
+def test_every_picture_is_there_and_is_one() -> None:
+    drawn = charts(FULL)
+    assert re.findall(r"\(results/([^)]+\.svg)\)", document(FULL, {})) == list(drawn)
+    for svg in drawn.values():
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert "60,000" in drawn["2026-05-05-redirect.svg"]
+
+
+def test_only_our_own_bar_stands_out() -> None:
+    bars = ElementTree.fromstring(charts(FULL)["2026-05-05-redirect.svg"]).iter(
+        "{http://www.w3.org/2000/svg}rect"
+    )
+    assert len({bar.get("fill") for bar in bars} - {None}) == 2
+    [ours] = [e for e in FULL.entrants if e.group == "redirect" and "**" in e.title]
+    assert ours.name == "parparchik"
+
+
+def test_every_title_fits_its_chart() -> None:
+    """280 pixels, at some seven a letter."""
+    assert max(len(each.title.strip("*")) for each in (*REDIRECT, *STRICT)) <= 36
+
+
+def test_what_was_tried_belongs_to_goals() -> None:
+    assert tried().keys() <= {goal.name for goal in GOALS}
+
+
+@pytest.mark.skipif(not (BENCH / "RESULTS.md").exists(), reason="nothing was measured yet")
+def test_the_document_in_the_tree_is_what_its_figures_say() -> None:
+    text = (BENCH / "RESULTS.md").read_text()
+    found = re.search(r"\(results/([\d-]+)\.json\)", text)
+    assert found is not None
+    comparison = load(BENCH / "results" / f"{found[1]}.json")
+    assert text == document(comparison, tried())
+    for name, svg in charts(comparison).items():
+        assert (BENCH / "results" / name).read_text() == svg
