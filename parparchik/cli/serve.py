@@ -9,6 +9,7 @@ import click
 
 from parparchik.cli.options import config_option, environment, run
 from parparchik.cli.progress_bar import progress_bar
+from parparchik.cli.worker import worker_command
 from parparchik.config import load
 from parparchik.server import serve as serve_requests
 
@@ -50,5 +51,6 @@ def serve(
             warnings=loaded.warnings,
             reread=partial(load, environ, config_file),
             on_progress=progress_bar(loaded.config.log),
+            worker_command=worker_command(),
         )
     )

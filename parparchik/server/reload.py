@@ -20,7 +20,7 @@ from parparchik.config.model import Config, ServerConfig
 from parparchik.errors import ConfigError, ParparchikError
 from parparchik.registry import PersistFailed
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
-from parparchik.server.plane import Answering
+from parparchik.server.plane import Plane
 from parparchik.server.wire import Application, Process, build_application, build_s3
 
 RETIRE_AT_LEAST_S = 1.0
@@ -42,10 +42,23 @@ class Lives(Protocol):
         """Raises ConfigError; then the one before stays."""
         ...
 
-    async def install(self, config: Config, answering: Answering) -> None:
+    async def install(self, application: Application) -> None:
         """Returns when it answers. Raises ParparchikError where it cannot; then the one before
         stays."""
         ...
+
+
+class InProcess:
+    """A plane of this process as what `Lives`."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+
+    def renew_certificate(self, config: ServerConfig) -> None:
+        self._plane.renew_certificate(config)
+
+    async def install(self, application: Application) -> None:
+        await self._plane.install(application.config, application.answering)
 
 
 class Reloader:
@@ -114,7 +127,7 @@ class Reloader:
         scope = await self._nursery.start(new.run)
         try:
             await new.until_ready()
-            await self._lives.install(new.config, new.answering)
+            await self._lives.install(new)
         except ParparchikError as error:
             scope.cancel()
             log.error("settings refused, the running ones stay", reason=str(error))  # noqa: TRY400

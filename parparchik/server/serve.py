@@ -17,7 +17,7 @@ from parparchik.server.exposure import exposed_buckets, exposure_banner
 from parparchik.server.listen import listen, url_of
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
-from parparchik.server.reload import Reloader
+from parparchik.server.reload import InProcess, Lives, Reloader
 from parparchik.server.signals import obey_signals
 from parparchik.server.wire import (
     Application,
@@ -26,6 +26,7 @@ from parparchik.server.wire import (
     build_plane,
     build_s3,
 )
+from parparchik.server.workers import WorkerGroup, worker_count
 
 FLUSH_AT_LEAST_S = 5.0
 """For the last change of the manifests, also where clients have used up the time for ending."""
@@ -58,6 +59,7 @@ async def serve(
     reread: Callable[[], Loaded] | None = None,
     on_ready: Callable[[Sequence[str]], object] | None = None,
     on_progress: Show | None = None,
+    worker_command: Sequence[str] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when all is written and closed.
 
@@ -65,6 +67,7 @@ async def serve(
     stay. `on_ready` is called with the URLs listened on (with the real port where 0 was asked
     for) as soon as requests are taken: routes are served from then on, while the buckets are
     still being compared. `on_progress` is told how far that is; without it the log is.
+    `worker_command` starts a worker process, where the settings want more than one.
 
     Raises ConfigError, and StoppedAtOnce (in an ExceptionGroup) at a second signal.
     """
@@ -74,13 +77,19 @@ async def serve(
     process = Process()
     lines = access_lines(config.log, secrets=secrets)
     application = build_application(config, build_s3(config, environ), process, lines)
-    plane = build_plane(config.server, application, process)
+    answers: Answers
+    lives: Lives
+    if worker_count(config.server) == 1:
+        plane = build_plane(config.server, application, process)
+        answers, lives = plane, InProcess(plane)
+    else:
+        answers = lives = WorkerGroup(worker_command, application, environ)
     sockets = await listen(config.server, environ)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         scope = await nursery.start(application.run)
         reloader = Reloader(
-            *(application, scope, process, plane),
+            *(application, scope, process, lives),
             reread=reread or (lambda: Loaded(config)),
             environ=environ,
             nursery=nursery,
@@ -92,7 +101,7 @@ async def serve(
         log.info("listening", urls=urls)
         if on_ready is not None:
             on_ready(urls)
-        await answer_until(stop, plane, lambda: reloader.current, sockets)
+        await answer_until(stop, answers, lambda: reloader.current, sockets)
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
