@@ -80,7 +80,7 @@ async def test_a_bad_reply_is_never_taken_over(
         assert secret not in str(caught.value)
     await store.load()
     assert store.current().access_key_id == "ASIAONE"
-    step_s = 3600 - 300  # the renewal is due
+    step_s = LATER_S - 300 - time.time()  # the renewal is due
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         assert store.current().access_key_id == "ASIAONE"
