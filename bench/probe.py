@@ -87,7 +87,15 @@ async def measure(
 
 
 async def run(url: str, *, count: int, at_once: int) -> list[Result]:
-    client = S3Client(S3Config())
+    async with trio.open_nursery() as nursery:
+        client = S3Client(S3Config())
+        await nursery.start(client.run)  # as in a process that serves
+        results = await _compare(client, url, count=count, at_once=at_once)
+        nursery.cancel_scope.cancel()
+    return results
+
+
+async def _compare(client: S3Client, url: str, *, count: int, at_once: int) -> list[Result]:
     config = BucketConfig(Bucket(NAME), Endpoint(region=REGION, url=url))
     bucket = client.bucket(config, lambda: CREDENTIALS)
     await _fill(bucket, client.http, url)
@@ -114,7 +122,6 @@ async def run(url: str, *, count: int, at_once: int) -> list[Result]:
         ask = through(plain)
         results.append(await measure("httpx, its own", ask, count=few, at_once=at_once))
         results.append(await measure("httpx, its own", ask, count=few, at_once=1))
-    client.close()
     return results
 
 

@@ -10,6 +10,7 @@ from bench.compare.figures import ROUNDS_LEAST, Comparison
 from bench.compare.goals import GOALS, Goal
 from bench.compare.sections import (
     GROUPS,
+    generators,
     instructions,
     latency,
     plain,
@@ -56,6 +57,7 @@ def document(comparison: Comparison, tried: Mapping[str, str]) -> str:
         _goals(comparison),
         _missed(comparison, tried),
         *(race(comparison, group) for group in GROUPS),
+        generators(comparison),
         latency(comparison),
         single_figures(comparison),
         instructions(comparison),
@@ -84,13 +86,16 @@ def _head(comparison: Comparison) -> str:
 
 
 def _goals(comparison: Comparison) -> str:
-    rows = [("figure", "must reach", "aim", "reached", "")]
+    rows = [("figure", "must reach", "aim", "reached", "goal")]
     for goal in GOALS:
-        met = {None: "not measured", True: "reached", False: "**missed**"}[goal.met(comparison)]
+        met = {None: "not measured", True: "met", False: "**missed**"}[goal.met(comparison)]
         aim = "" if goal.aim == goal.must else _value(goal, goal.aim)
         reached = goal.reached(comparison)
         shown = "" if reached is None else _value(goal, reached)
         rows.append((goal.title, _value(goal, goal.must), aim, shown, met))
+        for one in goal.beside:
+            if (value := one.reached(comparison)) is not None:
+                rows.append((f"– {one.title}", "", "", _value(goal, value), ""))
     intro = (
         f"One process on one core, {comparison.connections} connections, {comparison.keys} private "
         "keys, access log off."
@@ -102,10 +107,8 @@ def _missed(comparison: Comparison, tried: Mapping[str, str]) -> str:
     lines = []
     for goal in GOALS:
         if goal.met(comparison) is False:
-            said = " ".join(
-                filter(None, [goal.bound(comparison), tried.get(goal.name, "").strip()])
-            )
-            lines.append(f"- **{goal.title}**: {said}")
+            said = [goal.bound(comparison), *tried.get(goal.name, "").split()]
+            lines.append(f"- **{goal.title}**: {' '.join(filter(None, said))}")
     return "\n".join(["### What bounds those that are missed", "", *lines]) if lines else ""
 
 

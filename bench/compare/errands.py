@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -113,13 +112,3 @@ async def probes(*, count: int) -> Probes:
         cpu_us=ours.cpu_us,
         p99_ms=ours.p99_ms,
     )
-
-
-async def knows_workers() -> bool:
-    """Whether `parparchik serve` has workers."""
-    said = await trio.run_process(
-        [sys.executable, "-m", "parparchik", "serve", "--help"],
-        env=environment(),
-        capture_stdout=True,
-    )
-    return b"--workers" in said.stdout

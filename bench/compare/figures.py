@@ -38,11 +38,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was measured: `group` says with whom it is compared."""
+    """Who was measured: `group` says with whom it is compared, `does` what it did for a request."""
 
     name: str
     title: str
     group: str
+    does: str = ""
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import calendar
-import http.client
+import ssl
 import time
+from http.client import HTTPConnection, HTTPSConnection
 
 from bench.compare.programs import Contestant
 from bench.compare.stage import EXPIRES_S, KEYS, Stage
@@ -22,7 +23,7 @@ def judge(contestant: Contestant, stage: Stage) -> int:
     Those that sign must have signed as our presigner, which the tests hold against botocore's,
     does at that second; a URL that was prepared earlier counts by the second that it names.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", stage.port(contestant.port), timeout=10)
+    connection = _connection(contestant, stage)
     lengths = set()
     try:
         for key in KEYS:
@@ -44,7 +45,7 @@ def judge(contestant: Contestant, stage: Stage) -> int:
 
 def judge_absence(contestant: Contestant, stage: Stage) -> None:
     """Who asks S3 for each request has to say 404 where S3 does. Raises WrongAnswer."""
-    connection = http.client.HTTPConnection("127.0.0.1", stage.port(contestant.port), timeout=10)
+    connection = _connection(contestant, stage)
     try:
         connection.request("GET", stage.path("no-such-file"))
         status = connection.getresponse().status
@@ -52,6 +53,14 @@ def judge_absence(contestant: Contestant, stage: Stage) -> None:
         connection.close()
     if status != 404:
         raise WrongAnswer(f"{contestant.name}: {status} for a file that S3 does not have")
+
+
+def _connection(contestant: Contestant, stage: Stage) -> HTTPConnection:
+    port = stage.port(contestant.port)
+    if contestant.tls:
+        trust = ssl.create_default_context(cafile=stage.certificate)
+        return HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+    return HTTPConnection("127.0.0.1", port, timeout=10)
 
 
 def _is_right(stage: Stage, key: str, location: str) -> bool:

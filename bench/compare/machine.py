@@ -43,7 +43,7 @@ def machine() -> Machine:
         processors=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         system=_after("/etc/os-release", "PRETTY_NAME=").strip('"'),
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],  # the rest is whoever built it
     )
 
 

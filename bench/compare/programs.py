@@ -30,34 +30,114 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`name` is what figures are filed under; `title` what people read."""
+    """`name` is what figures are filed under; `title` and `does` are what people read: who, and
+    what that does for one request. `port` is its port's name."""
 
     name: str
     title: str
     kind: Kind
     program: str
     port: str
+    does: str = ""
+    tls: bool = False
 
+
+_BY_THE_BOOK = "presigns each URL by the book, with the day's signing key kept"
+_ONCE = "presigns each URL once and keeps it for good"
+_KEPT = "signed HEADs and URLs are kept for three minutes"
 
 REDIRECT = (
-    Contestant("parparchik", "**parparchik**", "signed", "ours", "ours"),
-    Contestant("parparchik-log", "parparchik, access log on", "signed", "ours-log", "ours-log"),
-    Contestant("nginx", "nginx `return 302`", "fixed", "redirect", "redirect"),
-    Contestant("lua", "nginx + Lua, signed per request", "signed", "lua", "lua"),
-    Contestant("njs", "nginx + njs, signed per request", "signed", "njs", "njs"),
-    Contestant("uvicorn", "ASGI on uvicorn, signed per request", "signed", "uv", "uv"),
-    Contestant("uvicorn-framed", "ASGI on uvicorn, our presigner", "signed", "uvf", "uvf"),
-    Contestant("uvicorn-prepared", "ASGI on uvicorn, prepared", "signed", "uvp", "uvp"),
-    Contestant("granian", "ASGI on granian, signed per request", "signed", "gr", "gr"),
-    Contestant("granian-prepared", "ASGI on granian, prepared", "signed", "grp", "grp"),
-    Contestant("quart", "Quart on Hypercorn, per request", "signed", "quart", "quart"),
+    Contestant(
+        *("parparchik", "**parparchik**", "signed", "ours", "ours"),
+        "answers from memory; a URL is presigned anew when a twentieth of its hour has passed",
+    ),
+    Contestant(
+        *("parparchik-log", "parparchik, access log on", "signed", "ours-log", "ours-log"),
+        "the same, and writes a line of JSON to a file",
+    ),
+    Contestant(
+        *("nginx", "nginx `return 302`", "fixed", "redirect", "redirect"),
+        "sends everybody to one Location, as long as a presigned URL, out of its configuration",
+    ),
+    Contestant(
+        *("lua", "nginx + Lua, signed per request", "signed", "lua", "lua"),
+        "presigns each URL, with OpenSSL's SHA-256 called directly, and what all URLs of a second "
+        "have in common made once",
+    ),
+    Contestant(
+        *("lua-kept", "nginx + Lua, URLs kept", "signed", "lua", "lua-kept"),
+        "takes the URL out of a table; presigned anew after three minutes, as ours",
+    ),
+    Contestant(
+        *("njs", "nginx + njs, signed per request", "signed", "njs", "njs"),
+        "presigns each URL: one SHA-256, one HMAC",
+    ),
+    Contestant(
+        *("uvicorn", "ASGI on uvicorn, signed per request", "signed", "uv", "uv"), _BY_THE_BOOK
+    ),
+    Contestant(
+        *("uvicorn-framed", "ASGI on uvicorn, our presigner", "signed", "uvf", "uvf"),
+        "presigns each URL with parparchik's presigner, which makes what all URLs of a second have "
+        "in common once",
+    ),
+    Contestant(
+        *("uvicorn-prepared", "ASGI on uvicorn, prepared", "signed", "uvp", "uvp"),
+        f"{_ONCE}: what is left is the server",
+    ),
+    Contestant(
+        *("granian", "ASGI on granian, signed per request", "signed", "gr", "gr"), _BY_THE_BOOK
+    ),
+    Contestant(*("granian-prepared", "ASGI on granian, prepared", "signed", "grp", "grp"), _ONCE),
+    Contestant(
+        *("quart", "Quart on Hypercorn, per request", "signed", "quart", "quart"),
+        f"{_BY_THE_BOOK}, in a route of a Quart application",
+    ),
 )
 STRICT = (
-    Contestant("parparchik-strict", "**parparchik**", "verified", "strict", "strict"),
-    Contestant("lua-socket", "nginx + Lua, cosocket", "verified", "lua", "lua-socket"),
-    Contestant("lua-subrequest", "nginx + Lua, subrequest", "verified", "lua", "lua-subrequest"),
-    Contestant("lua-plain", "nginx + Lua, commonly written", "verified", "lua", "lua-plain"),
-    Contestant("njs-subrequest", "nginx + njs, subrequest", "verified", "njs", "njs-subrequest"),
+    Contestant(
+        *("parparchik-strict", "**parparchik**", "verified", "strict", "strict"),
+        f"with PARPARCHIK_VERIFY=always, a HEAD over a kept connection; {_KEPT}",
+    ),
+    Contestant(
+        *("lua-socket", "nginx + Lua, cosocket, all kept", "verified", "lua", "lua-socket"),
+        f"a HEAD by a cosocket with a pool, of whose answer only the status is read; {_KEPT}",
+    ),
+    Contestant(
+        *("lua-subrequest", "nginx + Lua, subrequest, all kept", "verified", "lua"),
+        "lua-subrequest",
+        f"a HEAD by a subrequest to an upstream with kept connections; {_KEPT}",
+    ),
+    Contestant(
+        *("lua-plain", "nginx + Lua, commonly written", "verified", "lua", "lua-plain"),
+        "a HEAD by a cosocket with a pool, its headers read into a table; HEAD and URL are signed "
+        "for each request, the signing key derived each time",
+    ),
+    Contestant(
+        *("njs-subrequest", "nginx + njs, subrequest", "verified", "njs", "njs-subrequest"),
+        "a HEAD by a subrequest; HEAD and URL are signed for each request, for njs keeps nothing "
+        "between requests",
+    ),
+)
+# "-strict" with a HEAD to S3 for each request; "-tls" over HTTP/1.1 and TLS.
+WORKERS = (
+    Contestant("workers-1", "**one worker**", "signed", "workers-1", "workers-1"),
+    Contestant("workers-2", "**two workers**", "signed", "workers-2", "workers-2"),
+    Contestant(
+        *("workers-1-strict", "**one worker, strict**", "verified"),
+        *("workers-1-strict", "workers-1-strict"),
+    ),
+    Contestant(
+        *("workers-2-strict", "**two workers, strict**", "verified"),
+        *("workers-2-strict", "workers-2-strict"),
+    ),
+    Contestant(
+        *("workers-1-tls", "**one worker, TLS**", "signed", "workers-1", "workers-1-tls"),
+        tls=True,
+    ),
+    Contestant(
+        *("workers-2-tls", "**two workers, TLS**", "signed", "workers-2", "workers-2-tls"),
+        tls=True,
+    ),
 )
 
 
@@ -73,6 +153,8 @@ def programs(stage: Stage) -> dict[str, Program]:
         parparchik(stage, "ours"),
         parparchik(stage, "ours-log", PARPARCHIK_ACCESS_LOG="true"),
         parparchik(stage, "strict", PARPARCHIK_VERIFY="always"),
+        *(_workers(stage, count) for count in (1, 2)),
+        *(_workers(stage, count, "-strict", PARPARCHIK_VERIFY="always") for count in (1, 2)),
         _uvicorn(stage, "uv", "signed"),
         _uvicorn(stage, "uvf", "framed"),
         _uvicorn(stage, "uvp", "prepared"),
@@ -97,6 +179,17 @@ def parparchik(stage: Stage, name: str, *options: str, **environ: str) -> Progra
     }
     argv = (sys.executable, "-m", "parparchik", "serve", *options)
     return Program(name, argv, settings, port, "/readiness")
+
+
+def _workers(stage: Stage, count: int, kind: str = "", **environ: str) -> Program:
+    """Ours with so many workers; it speaks TLS as well, on a port of its own."""
+    name = f"workers-{count}{kind}"
+    tls = {
+        "PARPARCHIK_TLS_CERTIFICATE": str(stage.certificate),
+        "PARPARCHIK_TLS_KEY": str(stage.certificate.with_name("key.pem")),
+        "PARPARCHIK_TLS_PORT": str(stage.port(f"{name}-tls")),
+    }
+    return parparchik(stage, name, "--workers", str(count), **tls, **environ)
 
 
 _NGINX = ("redirect", "lua", "njs")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.compare.figures import Sample
+from bench.compare.figures import Entrant, Sample
 from bench.compare.programs import Contestant
 from bench.compare.stage import KEYS, Stage
-from bench.load import Ask, Cycle, Expected, Outcome, Plan, Target, fire_wrk
+from bench.load import Ask, Cycle, Expected, Outcome, Plan, Target, fire, fire_wrk
 from bench.local import Running
 
 CONNECTIONS = 32
+GENERATORS = (
+    Entrant(name="by-wrk", title="wrk", group="generators"),
+    Entrant(name="by-own", title="**parparchik bench**", group="generators"),
+)
 WARM_UP_S = 1.0
 
 
-def plan(port: int, stage: Stage, processors: Sequence[int], duration_s: float) -> Plan:
+def plan(
+    port: int, stage: Stage, processors: Sequence[int], duration_s: float, *, tls: bool = False
+) -> Plan:
     """The load of every turn: a closed loop of 32 connections over all keys."""
     asks = tuple(Ask(stage.path(key), Expected(302)) for key in KEYS)
     return Plan(
-        Target.of(f"http://127.0.0.1:{port}"),
+        Target("127.0.0.1", port, tls=tls, trusted=stage.certificate if tls else None),
         Cycle(asks),
         connections=CONNECTIONS,
         duration_s=duration_s,
@@ -28,11 +34,17 @@ def plan(port: int, stage: Stage, processors: Sequence[int], duration_s: float) 
     )
 
 
-async def turn(contestant: str, number: int, server: Running, load: Plan) -> Sample:
-    """One contestant under load, by wrk, after a second that does not count."""
-    await fire_wrk(replace(load, duration_s=WARM_UP_S))
+async def turn(
+    contestant: str,
+    number: int,
+    server: Running,
+    load: Plan,
+    generator: Callable[[Plan], Awaitable[Outcome]] = fire_wrk,
+) -> Sample:
+    """One contestant under load, after a second that does not count."""
+    await generator(replace(load, duration_s=WARM_UP_S))
     before_s = server.cpu_s()
-    outcome = await fire_wrk(load)
+    outcome = await generator(load)
     return sample(contestant, number, outcome, server_cpu_s=server.cpu_s() - before_s)
 
 
@@ -64,8 +76,36 @@ async def rounds(
     samples = []
     for number in range(1, count + 1):
         for contestant in contestants:
-            load = plan(stage.port(contestant.port), stage, processors, turn_s)
+            port = stage.port(contestant.port)
+            load = plan(port, stage, processors, turn_s, tls=contestant.tls)
             done = await turn(contestant.name, number, servers[contestant.program], load)
             say(f"  {number}/{count}  {contestant.name:<20}{done.per_s:>9,.0f} /s")
+            samples.append(done)
+    return samples
+
+
+async def by_two_generators(
+    contestant: Contestant,
+    server: Running,
+    stage: Stage,
+    *,
+    processors: Sequence[int],
+    count: int,
+    turn_s: float,
+    say: Callable[[str], None],
+) -> list[Sample]:
+    """`count` rounds of one contestant, each with wrk and with our own generator, which looks at
+    every Location as well; filed under the generator's name."""
+    load = plan(stage.port(contestant.port), stage, processors, turn_s)
+    asks = tuple(
+        Ask(stage.path(key), Expected(302, f"{stage.s3_url}{stage.path(key)}")) for key in KEYS
+    )
+    samples = []
+    for number in range(1, count + 1):
+        for generator in GENERATORS:
+            fired = fire_wrk if generator.name == "by-wrk" else fire
+            given = replace(load, deck=Cycle(asks))
+            done = await turn(generator.name, number, server, given, fired)
+            say(f"  {number}/{count}  {generator.name:<20}{done.per_s:>9,.0f} /s")
             samples.append(done)
     return samples

@@ -25,12 +25,20 @@ from bench.compare.figures import (
 )
 from bench.compare.judge import WrongAnswer, judge, judge_absence
 from bench.compare.machine import commit, machine, versions
-from bench.compare.programs import REDIRECT, STRICT, Contestant, parparchik, programs, s3
-from bench.compare.rounds import CONNECTIONS, rounds
+from bench.compare.programs import (
+    REDIRECT,
+    STRICT,
+    WORKERS,
+    Contestant,
+    parparchik,
+    programs,
+    s3,
+)
+from bench.compare.rounds import CONNECTIONS, GENERATORS, by_two_generators, rounds
 from bench.compare.running import running
 from bench.compare.stage import KEYS, Stage
 from bench.instructions import NoCounter, count_all
-from bench.local import share_out
+from bench.local import Running, make_certificate, share_out
 from bench.scenarios.churn import churn
 
 OURS = REDIRECT[0]
@@ -86,8 +94,8 @@ class Measuring:
     notes: list[str] = field(default_factory=list)
 
     async def race(self, group: str, contestants: Sequence[Contestant]) -> None:
-        """Everybody's answers are looked at first, then all take turns, then ours once more at
-        half the rate that it reached, where that is what the group is about."""
+        """Everybody's answers are looked at before and after all take turns; where the group is
+        about it, ours has more to do then: `_more`."""
         self.say(f"{group}: {len(contestants)} contestants")
         every = programs(self.stage)
         async with AsyncExitStack() as stack:
@@ -108,37 +116,45 @@ class Measuring:
             self._look_at(contestants)
             self._enter(group, contestants, samples)
             most_per_s = median_of([s.per_s for s in samples if s.contestant == OURS.name])
-            for _ in range(self.effort.rounds if most_per_s else 0):
-                run = await errands.latency(
-                    self.stage,
-                    self.stage.port(OURS.port),
-                    rate_per_s=round((most_per_s or 0) / 2),
-                    processors=self.processors[1:],
-                    seconds=self.effort.latency_s,
-                )
-                self.say(f"  at {run.rate_per_s:,.0f} /s: p99 {run.p99_ms:.3f} ms")
-                self.latencies.append(run)
+            if most_per_s:
+                await self._more(servers[OURS.program], most_per_s)
+
+    async def _more(self, server: Running, most_per_s: float) -> None:
+        """Ours by both generators, and at half the rate that it reached."""
+        self.entrants += GENERATORS
+        self.samples += await by_two_generators(
+            OURS,
+            server,
+            self.stage,
+            processors=self.processors[1:],
+            count=self.effort.rounds,
+            turn_s=self.effort.turn_s,
+            say=self.say,
+        )
+        for _ in range(self.effort.rounds):
+            run = await errands.latency(
+                self.stage,
+                self.stage.port(OURS.port),
+                rate_per_s=round(most_per_s / 2),
+                processors=self.processors[1:],
+                seconds=self.effort.latency_s,
+            )
+            self.say(f"  at {run.rate_per_s:,.0f} /s: p99 {run.p99_ms:.3f} ms")
+            self.latencies.append(run)
 
     async def workers(self) -> None:
         """One worker and two, on all processors, and the load there as well."""
         self.say("workers")
-        if not await errands.knows_workers():
-            self.notes.append("Workers were not measured: `parparchik serve` has no --workers.")
-            return
-        contestants = [
-            Contestant(f"workers-{count}", f"**{name}**", "signed", name, name)
-            for count, name in ((1, "one worker"), (2, "two workers"))
-        ]
-        samples = []
+        every = programs(self.stage)
+        await make_certificate(self.stage.directory)
         async with AsyncExitStack() as stack:
             servers = {}
-            for count, contestant in enumerate(contestants, 1):
-                program = parparchik(self.stage, contestant.program, "--workers", str(count))
-                started = running(program, self.processors)
-                servers[contestant.program] = await stack.enter_async_context(started)
-            self._look_at(contestants)
+            for name in dict.fromkeys(contestant.program for contestant in WORKERS):
+                started = running(every[name], self.processors)
+                servers[name] = await stack.enter_async_context(started)
+            self._look_at(WORKERS)
             samples = await rounds(
-                contestants,
+                WORKERS,
                 servers,
                 self.stage,
                 processors=self.processors,
@@ -146,7 +162,8 @@ class Measuring:
                 turn_s=self.effort.turn_s,
                 say=self.say,
             )
-        self._enter("workers", contestants, samples)
+            self._look_at(WORKERS)
+        self._enter("workers", WORKERS, samples)
 
     async def memory(self) -> None:
         self.say(f"memory: {self.effort.memory_requests:,} requests")
@@ -210,7 +227,9 @@ class Measuring:
     def _enter(
         self, group: str, contestants: Sequence[Contestant], samples: Sequence[Sample]
     ) -> None:
-        self.entrants += [Entrant(name=c.name, title=c.title, group=group) for c in contestants]
+        self.entrants += [
+            Entrant(name=c.name, title=c.title, group=group, does=c.does) for c in contestants
+        ]
         self.samples += samples
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.compare.figures import Comparison, Entrant
-from bench.compare.goals import MIB, OURS, STRICTLY, best_of_the_strict
+from bench.compare.goals import MIB, OURS, STRICTLY, best_of_the_strict, workers_at_most
 
 GROUPS = {
     "redirect": "redirect-hot",
     "strict": "redirect-strict: a HEAD to S3 for each request",
     "workers": "Workers",
 }
+GENERATORS_APART = 0.15
 
 
 def race(comparison: Comparison, group: str) -> str:
+    """Empty where nobody was measured."""
     entrants = ranked(comparison, group)
     if not entrants:
         return ""
+    chart = f"![{GROUPS[group]}](results/{comparison.date}-{group}.svg)"
+    parts = [
+        *(f"## {GROUPS[group]}", chart, _ranking(comparison, group, entrants)),
+        _comment(comparison, group),
+        "\n".join(f"- {plain(each.title)}: {each.does}." for each in entrants if each.does),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _ranking(comparison: Comparison, group: str, entrants: Sequence[Entrant]) -> str:
     reference = _reference(comparison, group)
     name = next(plain(each.title) for each in entrants if each.name == reference)
     rows = [
@@ -34,7 +46,7 @@ def race(comparison: Comparison, group: str) -> str:
             (
                 title,
                 f"{comparison.per_s(entrant.name) or 0:,.0f}",
-                f"{comparison.ratio(entrant.name, reference) or 0:.2f}",
+                f"{comparison.ratio(entrant.name, _other(entrant, reference)) or 0:.2f}",
                 f"{(comparison.server_us(entrant.name) or 0) / 1e3:.4f}",
                 f"{_middle([turn.p50_us for turn in turns]) / 1e3:.2f}",
                 f"{_middle([turn.p99_us for turn in turns]) / 1e3:.2f}",
@@ -42,18 +54,16 @@ def race(comparison: Comparison, group: str) -> str:
                 f"{comparison.load_us(entrant.name) or 0:.1f}",
             )
         )
-    chart = f"![{GROUPS[group]}](results/{comparison.date}-{group}.svg)"
-    return "\n\n".join([f"## {GROUPS[group]}", chart, table(rows), _comment(comparison, group)])
+    return table(rows)
 
 
 def _comment(comparison: Comparison, group: str) -> str:
     if group == "redirect":
         load_us = comparison.load_us("nginx") or comparison.load_us(OURS) or 0
         return (
-            'The peers that sign "per request" do it by the book (nginx + Lua and njs: as fast as '
-            'their libraries allow); "our presigner" shares what all URLs of a second have in '
-            f"common. wrk itself needs {load_us:.1f} µs for a request to nginx, so that with a "
-            f"processor of its own it reaches at most {1e6 / load_us:,.0f} requests/s."
+            f"wrk itself needs {load_us:.1f} µs for a request to nginx, so that with a processor "
+            f"of its own it reaches at most {1e6 / load_us:,.0f} requests/s. What each does for a "
+            "request:"
             if load_us
             else ""
         )
@@ -63,17 +73,53 @@ def _comment(comparison: Comparison, group: str) -> str:
             default=0,
         )
         return (
-            "S3 is an nginx that serves files, on the load's processor; all HEADs are signed and "
-            "go over kept connections. Ours, the cosocket and the Lua subrequest sign the HEAD of "
-            "a key once in three minutes, njs and the one commonly written each time. "
+            "S3 is an nginx that serves files, on the load's processor. Everybody answers 302 with "
+            "a presigned URL where S3 says 200, and 404 where S3 says so. Ours looks at the "
+            "object's size and date in each answer as well, which the peers do not. "
             f"All servers have at least {busy:.0%} of their processor: "
             + (
                 "neither S3 nor the load is the bottleneck."
                 if busy >= 0.95
                 else "where that is well below 100 %, S3 and the load are the bottleneck."
             )
+            + " What each does for a request:"
         )
-    return "Nothing is pinned here: workers, load and S3 share all processors."
+    return _bounds(comparison)
+
+
+def _bounds(comparison: Comparison) -> str:
+    """What each pair of workers reached, of what it could where all share the processors."""
+    lines = []
+    for kind, name in (("", "redirect-hot"), ("-strict", "redirect-strict"), ("-tls", "TLS")):
+        found = workers_at_most(comparison, kind)
+        reached = comparison.ratio(f"workers-2{kind}", f"workers-1{kind}")
+        if found is not None and reached is not None:
+            server_us, load_us, most = found
+            s3 = ", without what S3 takes" if kind == "-strict" else ""
+            lines.append(
+                f"- {name}: {server_us:.1f} µs of the server's time and {load_us:.1f} µs of the "
+                f"load's{s3}: {most:.2f} times one worker's rate at most; {reached:.2f} reached."
+            )
+    intro = "Nothing is pinned here: workers, load and S3 share all processors."
+    if not lines:
+        return intro
+    return "\n".join(
+        [f"{intro} What a request takes of both leaves two workers, with nothing lost:", "", *lines]
+    )
+
+
+def generators(comparison: Comparison) -> str:
+    """Our load generator beside wrk. Empty where they were not compared."""
+    entrants = ranked(comparison, "generators")
+    apart = comparison.ratio("by-own", "by-wrk")
+    if apart is None:
+        return ""
+    return (
+        "## Load generators\n\nThe same server, parparchik with redirect-hot, under wrk and under "
+        "our own generator, which checks every Location besides: in turns, each on the load's "
+        f"processor. They must agree within {GENERATORS_APART:.0%} and are {abs(1 - apart):.1%} "
+        f"apart.\n\n{_ranking(comparison, 'generators', entrants)}"
+    )
 
 
 def latency(comparison: Comparison) -> str:
@@ -145,7 +191,14 @@ def _reference(comparison: Comparison, group: str) -> str:
     """With whom the others of a group are compared."""
     if group == "strict":
         return best_of_the_strict(comparison) or STRICTLY
-    return {"redirect": "nginx", "workers": "workers-1"}[group]
+    return {"redirect": "nginx", "workers": "workers-1", "generators": "by-wrk"}[group]
+
+
+def _other(entrant: Entrant, reference: str) -> str:
+    """Two workers are compared with one that does the same."""
+    if entrant.group == "workers":
+        return entrant.name.replace("workers-2", "workers-1")
+    return reference
 
 
 def _middle(values: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import random
 import re
 import socket
 import time
@@ -41,11 +42,17 @@ class Stage:
     def port(self, name: str) -> int:
         """The port of that name. Always five digits, for a port is part of a Location's length,
         and below those that the system gives to clients: one of them would have it by the time
-        that its program starts."""
+        that its program starts. Any of them, for a comparison beside this one looks for its own."""
         if name not in self.ports:
             taken = self.ports.values()
-            self.ports[name] = next(port for port in _PORTS if port not in taken and _is_free(port))
+            any_port = random.sample(_PORTS, len(_PORTS))
+            self.ports[name] = next(p for p in any_port if p not in taken and _is_free(p))
         return self.ports[name]
+
+    @property
+    def certificate(self) -> Path:
+        """What to trust of those that speak TLS; see `bench.local.make_certificate`."""
+        return self.directory / "certificate.pem"
 
     @property
     def s3_url(self) -> str:
@@ -82,6 +89,7 @@ class Stage:
         directory.mkdir(exist_ok=True)
         values = {
             "PORT": self.port(name),
+            "KEPT_PORT": self.port(f"{name}-kept"),
             "SOCKET_PORT": self.port(f"{name}-socket"),
             "PLAIN_PORT": self.port(f"{name}-plain"),
             "SUBREQUEST_PORT": self.port(f"{name}-subrequest"),

@@ -39,7 +39,7 @@ _ALL = (
     Scenario("http2", "redirect-hot over HTTP/2 and TLS", processes.http2),
     Scenario(
         "workers",
-        "redirect-hot with two workers against one, load on the same processors",
+        "two workers against one, load on the same processors: redirect-hot, and over TLS",
         processes.workers,
         local_only=True,
     ),

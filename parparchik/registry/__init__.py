@@ -15,9 +15,10 @@ from parparchik.registry.entries import (
 )
 from parparchik.registry.manifest import BadManifest, decode
 from parparchik.registry.presence import Prober
+from parparchik.registry.resolution import ABSENT, Resolution
 from parparchik.registry.service import Relocation, Service, ServiceStatistics
 from parparchik.registry.table import Table
-from parparchik.registry.verify import ABSENT, Resolution, Resolver
+from parparchik.registry.verify import Resolver
 from parparchik.registry.writer import ManifestFile, ManifestUnread, PersistFailed
 
 __all__ = [

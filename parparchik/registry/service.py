@@ -14,8 +14,9 @@ from parparchik.registry.entries import Registry, RegistryStatistics
 from parparchik.registry.listing import apply, list_all
 from parparchik.registry.presence import Prober
 from parparchik.registry.progress import Progress
+from parparchik.registry.resolution import Resolution
 from parparchik.registry.startup import Startup
-from parparchik.registry.verify import Resolution, Resolver
+from parparchik.registry.verify import Resolver
 from parparchik.registry.writer import ManifestUnread, ManifestWriter
 
 

@@ -7,8 +7,6 @@ from memory or says that it cannot; `resolve` asks S3. Between them:
   answers too, and is renewed in the background; after that one HEAD is shared by all who wait.
   In the mode `always` only a HEAD that began after the request arrived may answer it, so a
   request shares a HEAD only as long as that is still waiting for its slot.
-* Whoever comes first asks S3 in its own task. If that task is cancelled (its client left), one of
-  those who waited asks again: a HEAD costs little, and no client depends on another's patience.
 * Keys that no bucket has are remembered for `negative_ttl_s`, at most `negative_max` of them.
 * When S3 fails, a known route is answered as stale until its bucket has failed for
   `stale_if_error_s`. An entry that its bucket no longer has is never answered as stale.
@@ -17,77 +15,23 @@ from memory or says that it cannot; `resolve` asks S3. Between them:
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import trio
 
 from parparchik.config.model import RoutesConfig
 from parparchik.errors import Overloaded, UpstreamError
-from parparchik.model import Entry, ObjectHead, Unfinished
+from parparchik.model import ObjectHead, Unfinished
 from parparchik.registry.entries import bucket_index, pack
+from parparchik.registry.flights import Flights
+from parparchik.registry.memory import Memory, Verification
 from parparchik.registry.presence import Presence, Prober
+from parparchik.registry.resolution import ABSENT, OUTCOMES, Resolution
 from parparchik.registry.table import Table
 
-# Keys whose own verification is remembered, by latest use; some 400 bytes each. Any other key is
-# verified when it is asked for.
-VERIFIED_MAX = 100_000
 BACKGROUND_TASKS = 16
 BACKGROUND_QUEUE = 1024
-
-OUTCOMES = (
-    "fresh",  # answered from memory
-    "renewed",  # verified in the background, ahead of need
-    "present",  # S3 was asked: still there
-    "found",  # S3 was asked: new, or moved to another bucket
-    "absent",  # S3 was asked: nowhere
-    "negative",  # known to be nowhere a moment ago
-    "shared",  # waited for somebody else's HEAD
-    "stale",  # S3 could not tell, answered all the same
-    "failed",  # S3 could not tell, and nothing could be answered
-    "overloaded",  # too many were waiting already
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """Where a key is. `entry` None: in no bucket. `fresh` tells whether S3 has confirmed it
-    within the TTL; None where verification is switched off."""
-
-    entry: Entry | None
-    fresh: bool | None = True
-
-
-ABSENT = Resolution(None)
-
-
-class _Record:
-    """The last verification of a known key, and its ready answer. `gone`: its bucket has said
-    that it has it no longer, and where else it is could not be told."""
-
-    __slots__ = ("gone", "head", "packed", "pending", "resolution", "verified_at")
-
-    def __init__(self, packed: int, resolution: Resolution) -> None:
-        self.packed = packed
-        self.resolution = resolution
-        self.verified_at = -math.inf
-        self.pending = False
-        self.gone = False
-        self.head: ObjectHead | None = None  # what `packed` was made of, where S3 has been asked
-
-
-class _Flight:
-    """One question to S3 that several requests may wait for."""
-
-    __slots__ = ("done", "error", "resolution", "started")
-
-    def __init__(self) -> None:
-        self.started = False
-        self.done: trio.Event | None = None
-        self.resolution: Resolution | None = None
-        self.error: UpstreamError | None = None
 
 
 class Resolver:
@@ -100,9 +44,8 @@ class Resolver:
         self._config = config
         self._ttl_s = config.verify_ttl_s
         self._half_ttl_s = config.verify_ttl_s / 2
-        self._records: OrderedDict[str, _Record] = OrderedDict()
-        self._negative: OrderedDict[str, float] = OrderedDict()  # key -> since when
-        self._flights: dict[str, _Flight] = {}
+        self._memory = Memory(registry, config)
+        self._flights = Flights(self._ask, prober.slots, self._count_shared)
         self._waiting = 0
         self._queue, self._queued = trio.open_memory_channel[str](BACKGROUND_QUEUE)
 
@@ -112,35 +55,28 @@ class Resolver:
         """The answer if memory has one; None when S3 must be asked (`resolve`)."""
         packed = self.registry.packed(key)
         if packed is None:
-            return self._absent_nowait(key)
+            if not self._memory.is_absent(key):
+                return None
+            self.outcomes["negative"] += 1
+            return ABSENT
         mode = self._config.verify
         if mode == "always":
             return None
-        record = self._records.get(key)
-        if record is None or record.packed != packed:
+        known = self._memory.get(key)
+        if known is None or known.packed != packed:
             if mode != "never":
                 return None
-            record = self._remember(key, packed, -math.inf)
-        if record.gone:
+            known = self._memory.remember(key, packed, -math.inf)
+        if known.gone:
             return None
         if mode != "never":
-            age_s = trio.current_time() - record.verified_at
+            age_s = trio.current_time() - known.at_s
             if age_s >= self._ttl_s:
                 return None
-            if age_s >= self._half_ttl_s and not record.pending:
-                self._renew(key, record)
+            if age_s >= self._half_ttl_s and not known.pending:
+                self._renew(key, known)
         self.outcomes["fresh"] += 1
-        return record.resolution
-
-    def _absent_nowait(self, key: str) -> Resolution | None:
-        since = self._negative.get(key)
-        if since is None:
-            return None
-        if trio.current_time() - since >= self._config.negative_ttl_s:
-            del self._negative[key]
-            return None
-        self.outcomes["negative"] += 1
-        return ABSENT
+        return known.resolution
 
     def resolve_soon(
         self, key: str, then: Callable[[Resolution | Unfinished[Resolution]], None]
@@ -178,8 +114,8 @@ class Resolver:
     async def resolve(self, key: str) -> Resolution:
         """Ask S3, or wait with others who do. Raises UpstreamError when S3 cannot tell and the
         key is unknown, or S3 has failed for too long; Overloaded when too many wait already."""
-        begun_later = self._config.verify == "always"
-        return await self._waited_for(key, partial(self._shared, key, begun_later=begun_later))
+        always = self._config.verify == "always"
+        return await self._waited_for(key, partial(self._flights.share, key, begun_later=always))
 
     async def _waited_for(self, key: str, ask: Callable[[], Awaitable[Resolution]]) -> Resolution:
         if self._waiting >= self._config.max_waiting:
@@ -196,11 +132,11 @@ class Resolver:
     async def verify(self, key: str) -> Resolution:
         """Ask S3 by a HEAD begun after this call, whatever memory says. Never answers stale:
         raises UpstreamError instead."""
-        return await self._shared(key, begun_later=True)
+        return await self._flights.share(key, begun_later=True)
 
     def _stale(self, key: str, error: UpstreamError) -> Resolution:
         packed = self.registry.packed(key)
-        if packed is not None and not self._is_gone(key, packed):
+        if packed is not None and not self._memory.is_gone(key, packed):
             health = self.prober.health[bucket_index(packed)]
             if health.failing_for_s(trio.current_time()) <= self._config.stale_if_error_s:
                 self.outcomes["stale"] += 1
@@ -208,49 +144,7 @@ class Resolver:
         self.outcomes["failed"] += 1
         raise error
 
-    def _is_gone(self, key: str, packed: int) -> bool:
-        record = self._records.get(key)
-        return record is not None and record.gone and record.packed == packed
-
     # -- asking S3 ----------------------------------------------------------------------------
-
-    async def _shared(self, key: str, *, begun_later: bool) -> Resolution:
-        while True:
-            flight = self._flights.get(key)
-            if flight is None or (begun_later and flight.started):
-                flight = self._flights[key] = _Flight()
-                return await self._lead(key, flight)
-            if flight.done is None:
-                flight.done = trio.Event()
-            self.outcomes["shared"] += 1
-            await flight.done.wait()
-            if flight.resolution is not None:
-                return flight.resolution
-            if flight.error is not None:
-                raise flight.error
-            # Neither: whoever asked was cancelled.
-
-    async def _lead(self, key: str, flight: _Flight) -> Resolution:
-        slots = self.prober.slots
-        try:
-            if slots.value:  # `acquire` would sleep for a moment all the same
-                slots.acquire_nowait()
-            else:
-                await slots.acquire()
-            try:
-                flight.started = True
-                flight.resolution = await self._ask(key)
-                return flight.resolution
-            finally:
-                slots.release()
-        except UpstreamError as error:
-            flight.error = error
-            raise
-        finally:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
-            if flight.done is not None:
-                flight.done.set()
 
     async def _ask(self, key: str) -> Resolution:
         packed = self.registry.packed(key)
@@ -266,7 +160,7 @@ class Resolver:
             self.outcomes["present"] += 1
             return self.learn(key, index, head)
         # Until it is known where it is, if anywhere, nobody must be sent there.
-        self._remember(key, packed, -math.inf).gone = True
+        self._memory.remember(key, packed, -math.inf).gone = True
         return self._found(key, packed, await self.prober.everywhere(key, but=index))
 
     def _found(self, key: str, packed: int | None, presence: Presence) -> Resolution:
@@ -288,64 +182,51 @@ class Resolver:
     def learn(self, key: str, index: int, head: ObjectHead) -> Resolution:
         """S3 has just said that bucket `index` has `key`. The same object again as long as S3 says
         the same."""
-        record = self._records.get(key)
-        if record is None or record.head is not head or self.registry.packed(key) != record.packed:
-            self._negative.pop(key, None)
+        memory = self._memory
+        known = memory.get(key)
+        if known is None or known.head is not head or self.registry.packed(key) != known.packed:
+            memory.doubt_absence(key)
             packed = pack(index, head.size_bytes, head.last_modified_s)
             self.registry.put(key, packed)
         else:
-            packed = record.packed
-        record = self._remember(key, packed, trio.current_time())
-        record.head = head
-        return record.resolution
+            packed = known.packed
+        known = memory.remember(key, packed, trio.current_time())
+        known.head = head
+        return known.resolution
 
     def forget(self, key: str) -> None:
         """S3 has just said that no bucket has `key`."""
         self.registry.discard(key)
-        self._records.pop(key, None)
-        if self._config.negative_ttl_s > 0:
-            self._negative.pop(key, None)
-            self._negative[key] = trio.current_time()
-            while len(self._negative) > self._config.negative_max:
-                self._negative.popitem(last=False)
+        self._memory.remember_absent(key)
 
     def doubt_absence(self, key: str) -> None:
         """Somebody else has found `key`: that it was nowhere is true no longer."""
-        self._negative.pop(key, None)
+        self._memory.doubt_absence(key)
 
     def doubt_absences(self) -> None:
         """The same of every key: nobody knows what has been found."""
-        self._negative.clear()
+        self._memory.doubt_absences()
 
-    def settled_since(self, key: str, since: float) -> bool:
-        """Whether S3 has said after monotonic time `since` where `key` is, or that it is
+    def settled_since(self, key: str, since_s: float) -> bool:
+        """Whether S3 has said after monotonic time `since_s` where `key` is, or that it is
         nowhere."""
-        record = self._records.get(key)
-        if record is not None and record.verified_at >= since:
-            return True
-        return self._negative.get(key, -math.inf) >= since
+        return self._memory.settled_since(key, since_s)
 
-    def _remember(self, key: str, packed: int, at: float) -> _Record:
-        record = self._records.get(key)
-        if record is None or record.packed != packed:
-            fresh = None if self._config.verify == "never" else True
-            record = _Record(packed, Resolution(self.registry.entry(key, packed), fresh))
-            self._records[key] = record
-        record.verified_at = at
-        record.pending = record.gone = False
-        self._records.move_to_end(key)
-        while len(self._records) > VERIFIED_MAX:
-            self._records.popitem(last=False)
-        return record
+    def remembered(self) -> tuple[int, int, int]:
+        """How many verifications, absences and questions under way memory holds."""
+        return (*self._memory.sizes(), len(self._flights))
+
+    def _count_shared(self) -> None:
+        self.outcomes["shared"] += 1
 
     # -- background ---------------------------------------------------------------------------
 
-    def _renew(self, key: str, record: _Record) -> None:
+    def _renew(self, key: str, known: Verification) -> None:
         try:
             self._queue.send_nowait(key)
         except trio.WouldBlock:
             return  # a request will verify it when the TTL has passed
-        record.pending = True
+        known.pending = True
 
     async def run(self) -> None:
         """Renew verifications in the background, until cancelled."""
@@ -357,8 +238,8 @@ class Resolver:
         async for key in self._queued:
             self.outcomes["renewed"] += 1
             try:
-                await self._shared(key, begun_later=False)
+                await self._flights.share(key, begun_later=False)
             except UpstreamError:
-                record = self._records.get(key)  # `Health` has noted why
-                if record is not None:
-                    record.pending = False
+                known = self._memory.get(key)  # `Health` has noted why
+                if known is not None:
+                    known.pending = False

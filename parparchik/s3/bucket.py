@@ -1,21 +1,18 @@
 """One bucket as the registry sees it: `model.ObjectStore` on a real S3 endpoint.
 
-Every operation is attempts within a time limit, counted by its outcome. What an attempt's answer
-means is `failures`' and `existence`'s knowledge; here is what is asked.
+Here is what is asked; `operation` has how often and how long, `failures` and `existence` what an
+answer means, and `head` what is asked most.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 import httpx
 import trio
-from outcome import Value
 
 from parparchik.config import BucketConfig, S3Config
 from parparchik.errors import UpstreamError
@@ -23,33 +20,24 @@ from parparchik.model import (
     Bucket,
     ListPage,
     Method,
-    ObjectHead,
     PresignedUrl,
     StoredObject,
-    Unfinished,
 )
 from parparchik.s3.addressing import external_address, internal_address
 from parparchik.s3.auth import SigV4Auth
 from parparchik.s3.call import Caller
 from parparchik.s3.existence import Existence
-from parparchik.s3.failures import Operation, Rejection, error_of, unreachable
+from parparchik.s3.failures import Operation, Rejection, error_of
+from parparchik.s3.head import Heads
+from parparchik.s3.operation import Operations
 from parparchik.s3.presign import Presigner
 from parparchik.s3.probe import Prober
-from parparchik.s3.probing import Outcome
 from parparchik.s3.request import PiecewiseBody
-from parparchik.s3.response import Reply, object_head
-from parparchik.s3.retry import Retrier, Transient
+from parparchik.s3.response import object_head
+from parparchik.s3.retry import Retrier
 from parparchik.s3.sigv4 import Credentials
-from parparchik.s3.statistics import (
-    OPERATIONS,
-    OperationCounter,
-    OperationStatistics,
-    outcome_of,
-)
 from parparchik.s3.transport import Transport
 from parparchik.s3.xml import parse_list_page
-
-T = TypeVar("T")
 
 OBJECT_MAX_BYTES = 1 << 30  # of what is read whole: a manifest of some five million entries
 PAGE_KEYS = 1000  # the most that S3 gives
@@ -81,7 +69,6 @@ class S3Bucket:
         self._region = region
         self._s3 = s3
         self._credentials = credentials
-        self._retrier = retrier
         self._now = now
         self._address = internal_address(config.bucket.name, config.endpoint)
         self._external = external_address(config.bucket.name, config.endpoint)
@@ -92,91 +79,29 @@ class S3Bucket:
             SigV4Auth(credentials, region, now=now),
             httpx.Timeout(s3.read_timeout_s, connect=s3.connect_timeout_s),
         )
-        self._prober = Prober(
+        prober = Prober(
             transport.pool(self._address.origin),
             self._address,
             region=region,
             credentials=credentials,
             connect_timeout_s=s3.connect_timeout_s,
             reactor=transport.reactor,
+            shelf=transport.shelf,
             now=now,
         )
-        self._existence = Existence(
-            self._prober, self._caller, self._address, credentials=credentials, now=now
-        )
-        self._probe_s = min(s3.probe_timeout_s, s3.read_timeout_s)
-        self._counters = {operation: OperationCounter() for operation in OPERATIONS}
-        self._count_head = self._counters["head"].count
+        existence = Existence(prober, self._caller, self._address, credentials=credentials, now=now)
+        self._operations = Operations(config.bucket.name, retrier, total_s=s3.total_timeout_s)
+        self.statistics = self._operations.statistics
+        heads = Heads(config, s3, prober, existence, self._operations)
+        self.head, self.head_soon = heads.head, heads.head_soon
 
     @property
     def bucket(self) -> Bucket:
         return self._bucket
 
-    async def head(self, key: str) -> ObjectHead | None:
-        """The short way where that is open, a single sleep; else, or if S3 says anything but that
-        the object is there, attempts and what they mean."""
-        begun_s = trio.current_time()
-        task = trio.lowlevel.current_task()
-
-        def wake(outcome: Outcome) -> None:
-            trio.lowlevel.reschedule(task, Value(outcome))
-
-        probe = self._prober.probe_soon(key, wake, timeout_s=self._probe_s)
-        if probe is None:
-            return await self._run_head(partial(self._head, key))
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            probe.cancel()
-            self._count_head("cancelled", trio.current_time() - begun_s)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        found: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
-        if isinstance(found, ObjectHead):
-            self._note_present(begun_s)
-            return found
-        return await self._finish_head(key, found, begun_s)
-
-    def head_soon(
-        self, key: str, then: Callable[[ObjectHead | Unfinished[ObjectHead | None]], None]
-    ) -> bool:
-        begun_s = trio.current_time()
-
-        def tell(outcome: Outcome) -> None:
-            if type(outcome) is ObjectHead:
-                self._note_present(begun_s)
-                then(outcome)
-            else:
-                then(Unfinished(partial(self._finish_head, key, outcome, begun_s)))
-
-        return self._prober.probe_soon(key, tell, timeout_s=self._probe_s) is not None
-
-    def _note_present(self, begun_s: float) -> None:
-        self._retrier.succeeded()
-        self._count_head("ok", trio.current_time() - begun_s)
-
-    async def _finish_head(self, key: str, outcome: Outcome, begun_s: float) -> ObjectHead | None:
-        """Go on from a first attempt that came to `outcome`."""
-        outcomes = [outcome]
-
-        async def attempt() -> ObjectHead | None:
-            return await (self._head_from(key, outcomes.pop()) if outcomes else self._head(key))
-
-        return await self._run_head(attempt, begun_s=begun_s)
-
-    async def _run_head(
-        self, attempt: Callable[[], Awaitable[ObjectHead | None]], *, begun_s: float | None = None
-    ) -> ObjectHead | None:
-        return await self._operate(
-            "head",
-            attempt,
-            total_s=self._s3.probe_timeout_s,
-            attempt_s=self._s3.read_timeout_s,
-            begun_s=begun_s,
-        )
-
     async def get(self, key: str) -> StoredObject | None:
         """Raises UpstreamError for what is larger than OBJECT_MAX_BYTES, too."""
-        return await self._operate("get", partial(self._get, key))
+        return await self._operations.run("get", partial(self._get, key))
 
     async def put(
         self,
@@ -200,7 +125,7 @@ class S3Bucket:
             headers["if-match"] = if_match
         if if_none_match is not None:
             headers["if-none-match"] = if_none_match
-        return await self._operate("put", partial(self._put, key, pieces, headers))
+        return await self._operations.run("put", partial(self._put, key, pieces, headers))
 
     async def list_page(
         self, *, token: str | None = None, start_after: str | None = None, prefix: str = ""
@@ -212,7 +137,7 @@ class S3Bucket:
             query.append(("start-after", start_after))
         if prefix:
             query.append(("prefix", prefix))
-        return await self._operate("list", partial(self._list_page, query))
+        return await self._operations.run("list", partial(self._list_page, query))
 
     def public_url(self, key: str) -> str:
         return self._external.url(key)
@@ -230,63 +155,6 @@ class S3Bucket:
         if credentials.expires_at_s is not None:
             ends_s = min(ends_s, credentials.expires_at_s)
         return PresignedUrl(url, ends_s)
-
-    def statistics(self) -> tuple[OperationStatistics, ...]:
-        return tuple(
-            counter.snapshot(self._bucket.name, operation)
-            for operation, counter in self._counters.items()
-        )
-
-    async def _operate(
-        self,
-        operation: Operation,
-        attempt: Callable[[], Awaitable[T]],
-        *,
-        total_s: float | None = None,
-        attempt_s: float = math.inf,
-        begun_s: float | None = None,
-    ) -> T:
-        """Attempts until one counts."""
-        counter = self._counters[operation]
-        started_s = trio.current_time() if begun_s is None else begun_s
-        try:
-            result = await self._retrier.run(
-                partial(self._attempt, operation, attempt),
-                total_s=self._s3.total_timeout_s if total_s is None else total_s,
-                attempt_s=attempt_s,
-                on_retry=counter.count_retry,
-                begun_s=started_s,
-            )
-        except BaseException as error:
-            counter.count(outcome_of(error), trio.current_time() - started_s)
-            raise
-        counter.count("absent" if result is None else "ok", trio.current_time() - started_s)
-        return result
-
-    async def _attempt(self, operation: Operation, attempt: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await attempt()
-        except httpx.HTTPError as error:
-            raise unreachable(error, operation, self._bucket.name) from error
-
-    async def _head(self, key: str) -> ObjectHead | None:
-        return self._head_of(await self._existence.ask(key))
-
-    async def _head_from(self, key: str, outcome: Outcome) -> ObjectHead | None:
-        if isinstance(outcome, Reply):
-            return self._head_of(await self._existence.judge(key, outcome))
-        if isinstance(outcome, httpx.ReadTimeout):
-            raise Transient(f"S3 gave no answer within {self._probe_s:g} s")
-        if isinstance(outcome, httpx.TransportError):
-            raise outcome
-        return await self._head(key) if outcome is None else outcome
-
-    def _head_of(self, found: ObjectHead | Rejection) -> ObjectHead | None:
-        if isinstance(found, ObjectHead):
-            return found
-        if found.says_no_key or (self._s3.denied_is_missing and found.says_denied):
-            return None
-        raise self._error(found, "head")
 
     async def _get(self, key: str) -> StoredObject | None:
         reply = await self._caller.call("GET", self._address.path(key), max_bytes=OBJECT_MAX_BYTES)

@@ -64,11 +64,11 @@ class Pool:
         self._opened = 0
         self._closed = False
 
-    def acquire_nowait(self) -> Connection | None:
+    def acquire_nowait(self, now_s: float) -> Connection | None:
         """The idle connection used last, if there is one that is still good."""
         while self._idle:
             connection = self._idle.pop()
-            if trio.current_time() - connection.idle_since_s > self._idle_timeout_s:
+            if now_s - connection.idle_since_s > self._idle_timeout_s:
                 self._idle.append(connection)  # and all below it are older still
                 self._close_idle()
             elif connection.is_stale():
@@ -94,7 +94,7 @@ class Pool:
             if self._idle and self._slots_taken >= self._max_connections:
                 self.discard(self._idle.popleft())
         else:
-            idle = self.acquire_nowait()
+            idle = self.acquire_nowait(trio.current_time())
             if idle is not None:
                 return idle
         if self._slots_taken < self._max_connections:
@@ -137,6 +137,10 @@ class Pool:
         opened for a last request, when it is given back."""
         self._closed = True
         self._close_idle()
+
+    def reopen(self) -> None:
+        """Keep connections again."""
+        self._closed = False
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(

@@ -1,9 +1,8 @@
 """The existence probe: a HEAD without httpx's request and response objects around it.
 
 It is the one S3 request that can happen for every redirect, so it takes the short way: the request
-is a row of bytes made once and used again for minutes, signature included (S3 accepts a request
-signed up to fifteen minutes ago), and the answer's head is parsed straight from the socket. The
-connections are the transport's.
+is a row of bytes made once and used again for minutes, signature included, and the answer's head
+is parsed straight from the socket. The connections are the transport's.
 
 There are two ways: `probe` waits in its caller's task, opens connections and replaces them; and
 `probe_soon` needs no task, but a connection that lies ready.
@@ -14,37 +13,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import trio
-
 from parparchik import __version__
 from parparchik.errors import NoCredentials
 from parparchik.s3.addressing import Address
 from parparchik.s3.connection import Connection
 from parparchik.s3.exchange import Timeouts, converse, receive_head
 from parparchik.s3.pool import Pool
-from parparchik.s3.probing import Outcome, Prepared, Probe
+from parparchik.s3.prepared import PreparedRequests, Shelf
+from parparchik.s3.probing import Outcome, Probe
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser
 from parparchik.s3.sigv4 import EMPTY_PAYLOAD_SHA256, Credentials, sign_headers
-
-PREPARED_LIFE_S = 180.0  # leaves most of S3's fifteen minutes to clocks that differ
-PREPARED_MAX = 4096  # some 1,200 bytes each
 
 
 class Prober:
     """HEADs for one bucket.
 
-    `credentials` must return the same object as long as the credentials stay the same.
+    `credentials` must return the same object as long as the credentials stay the same. What is
+    kept counts against `shelf`.
     """
 
     __slots__ = (
         "_address",
-        "_credentials",
-        "_now",
         "_pool",
         "_prepared",
-        "_prepared_from_s",
-        "_prepared_with",
         "_reactor",
         "_region",
         "_timeouts",
@@ -59,26 +51,25 @@ class Prober:
         credentials: Callable[[], Credentials],
         connect_timeout_s: float,
         reactor: Reactor | None = None,
+        shelf: Shelf | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._pool = pool
         self._reactor = reactor
         self._address = address
         self._region = region
-        self._credentials = credentials
         self._timeouts = Timeouts(connect_s=connect_timeout_s)
-        self._now = now
-        self._prepared: dict[str, Prepared] = {}
-        self._prepared_from_s = 0.0
-        self._prepared_with: Credentials | None = None
+        self._prepared = PreparedRequests(
+            self._sign, credentials=credentials, now=now, shelf=shelf or Shelf()
+        )
 
     async def probe(self, key: str) -> Reply:
         """One HEAD; its time is the caller's cancel scope. Raises httpx.TransportError, and what
         `credentials` raises."""
-        request = self._prepared_for(key).request
+        prepared = self._prepared.get(key)
 
         async def talk(connection: Connection, parser: ResponseParser) -> None:
-            await connection.send(request)
+            await connection.send(prepared.request)
             await receive_head(connection, parser)
 
         connection, parser = await converse(
@@ -88,46 +79,30 @@ class Prober:
             self._pool.release(connection)
         else:
             self._pool.discard(connection)
+        if parser.status == 200:
+            prepared.keep()
         return Reply(parser.status, dict(parser.headers))
 
     def probe_soon(
-        self, key: str, then: Callable[[Outcome], None], *, timeout_s: float
+        self, key: str, then: Callable[[Outcome], None], *, now_s: float, timeout_s: float
     ) -> Probe | None:
         """One HEAD without a task; None where that cannot begin at once. `then` is called once and
-        from the event loop. A connection that turns out closed is not replaced here."""
+        from the event loop. A connection that turns out closed is not replaced here. `now_s` is
+        Trio's time, which costs more than a look."""
         reactor = self._reactor
         if reactor is None or not reactor.running:
             return None
         try:
-            prepared = self._prepared_for(key)
+            prepared = self._prepared.get(key)
         except NoCredentials:
             return None  # whoever asks in earnest is told
-        connection = self._pool.acquire_nowait()
+        connection = self._pool.acquire_nowait(now_s)
         if connection is None:
             return None
         probe = Probe(self._pool, connection, reactor, prepared, then)
-        return probe if probe.begin(trio.current_time() + timeout_s) else None
+        return probe if probe.begin(now_s + timeout_s) else None
 
-    def _prepared_for(self, key: str) -> Prepared:
-        """The prepared request. All of them go at once, when the oldest is too old, when there
-        are too many or when the credentials have changed: a fresh one costs ten microseconds."""
-        credentials = self._credentials()
-        now_s = self._now()
-        if (
-            credentials is not self._prepared_with
-            or not 0 <= now_s - self._prepared_from_s < PREPARED_LIFE_S
-            or len(self._prepared) >= PREPARED_MAX
-        ):
-            self._prepared.clear()
-            self._prepared_from_s = now_s
-            self._prepared_with = credentials
-        prepared = self._prepared.get(key)
-        if prepared is None:
-            prepared = Prepared(self._prepare(key, credentials, now_s))
-            self._prepared[key] = prepared
-        return prepared
-
-    def _prepare(self, key: str, credentials: Credentials, now_s: float) -> bytes:
+    def _sign(self, key: str, credentials: Credentials, now_s: float) -> bytes:
         path = self._address.path(key)
         host = self._address.origin.authority
         signed = sign_headers(

@@ -1,13 +1,11 @@
 """One HEAD under way that no task waits for: the reactor calls when something arrives.
 
-What S3 says of an object is nearly always what it said before, but for the date and the number of
-the answer. Without these the bytes are the same, and then so is the `ObjectHead`: the very same
-object, and nothing is parsed. Any other answer is parsed in earnest.
+An answer that is recognised (see `prepared`) is not parsed; any other is, in earnest. Whoever is to
+be told is told once, whatever happens.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import httpx
@@ -16,40 +14,13 @@ from parparchik.errors import UpstreamError
 from parparchik.model import ObjectHead
 from parparchik.s3.connection import Connection
 from parparchik.s3.pool import Pool
+from parparchik.s3.prepared import Prepared
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser, object_head
-
-_HEAD_END = b"\r\n\r\n"
-
-# What may differ from one answer to the next and says nothing of the object or the connection.
-_VOLATILE = re.compile(rb"\r\n(?:date|keep-alive|x-[a-z-]*id(?:-2)?): [ -~]*", re.IGNORECASE)
 
 # What S3 says of an object; or its answer, if that is of another kind; or why there is none; or
 # None, if the connection had been closed before S3 can have read the request.
 Outcome = ObjectHead | Reply | httpx.TransportError | None
-
-
-class Prepared:
-    """The request for one key, and the last answer that said that it is there, without what is
-    volatile."""
-
-    __slots__ = ("_head", "_seen", "request")
-
-    def __init__(self, request: bytes) -> None:
-        self.request = request
-        self._seen = b""
-        self._head: ObjectHead | None = None
-
-    def learn(self, answer: bytes, head: ObjectHead) -> None:
-        """`answer`, with nothing behind its head, left the connection usable."""
-        self._seen, self._head = _VOLATILE.sub(b"", answer), head
-
-    def recognise(self, answer: bytes) -> ObjectHead | None:
-        """What it says, if it is the one that was learnt. Its head must end where it ends: else
-        what lies beyond could pass for something volatile."""
-        if answer.find(_HEAD_END) != len(answer) - len(_HEAD_END):
-            return None
-        return self._head if _VOLATILE.sub(b"", answer) == self._seen else None
 
 
 class Probe:
@@ -120,8 +91,10 @@ class Probe:
             self._then(answer)
 
     def on_timeout(self) -> None:
-        self.cancel()
-        self._then(httpx.ReadTimeout("no answer in time"))
+        self.on_readable()  # it may have been this process that was held up, not S3
+        if self._fd >= 0:
+            self.cancel()
+            self._then(httpx.ReadTimeout("no answer in time"))
 
     def on_stop(self) -> None:
         self.cancel()
@@ -129,6 +102,7 @@ class Probe:
 
     def _end(self, *, reusable: bool) -> None:
         self._reactor.forget(self._fd)
+        self._fd = -1
         if reusable:
             self._pool.release(self._connection)
         else:
@@ -159,4 +133,6 @@ class Probe:
             return reply
         if whole and parser.reusable:
             self._prepared.learn(whole, head)
+        else:
+            self._prepared.keep()
         return head

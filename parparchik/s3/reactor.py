@@ -3,7 +3,8 @@
 Trio's way of waiting for a socket is a task that sleeps: setting an alarm for it, waking it and
 going down through its frames costs more than the answer that it gets. So here all connections that
 wait are in one epoll, and that epoll is all that Trio waits for. When it wakes, each of them is
-called. What is called must return soon and must not raise.
+called. What is called must return soon. It must not raise either; if it does, that is its own
+misfortune and nobody else's.
 
 A connection stays in the epoll as long as it lives, also while others use it or nobody does, so it
 is watched for edges (EPOLLET): what arrives is reported once, and if nobody waits, to nobody.
@@ -16,11 +17,14 @@ from __future__ import annotations
 import select
 from typing import Protocol
 
+import structlog
 import trio
 
 from parparchik.s3.connection import Connection
 
 SWEEP_S = 0.1  # a time-out may come that much later
+
+log = structlog.get_logger(__name__)
 
 _BATCH = 256
 _EVENTS = select.EPOLLIN | select.EPOLLET
@@ -42,7 +46,7 @@ class Waiter(Protocol):
     def on_timeout(self) -> None: ...
 
     def on_stop(self) -> None:
-        """The reactor ends."""
+        """The reactor ends, or one of the calls above has raised."""
         ...
 
 
@@ -88,12 +92,16 @@ class Reactor:
                     for fd, _ in epoll.poll(0, _BATCH):
                         waiter = self._waiters.get(fd)
                         if waiter is not None:
-                            waiter.on_readable()
+                            try:
+                                waiter.on_readable()
+                            except Exception:
+                                log.exception("who waited for S3 failed")
+                                self._give_up(fd, waiter)
         finally:
             self._epoll = None
             epoll.close()
-            for waiter in list(self._waiters.values()):
-                waiter.on_stop()
+            for fd, waiter in list(self._waiters.items()):
+                self._stop(fd, waiter)
 
     async def _sweep(self) -> None:
         while True:
@@ -105,9 +113,27 @@ class Reactor:
 
     def _time_out(self, now_s: float) -> None:
         late = []
-        for waiter in self._waiters.values():
+        for fd, waiter in self._waiters.items():
             if waiter.deadline_s > now_s:
                 break
-            late.append(waiter)
-        for waiter in late:
-            waiter.on_timeout()
+            late.append((fd, waiter))
+        for fd, waiter in late:
+            if self._waiters.get(fd) is waiter:  # whoever was told before may have ended it
+                try:
+                    waiter.on_timeout()
+                except Exception:
+                    log.exception("who waited for S3 failed")
+                    self._give_up(fd, waiter)
+
+    def _give_up(self, fd: int, waiter: Waiter) -> None:
+        """It has just raised. If it waits all the same, it does so no longer."""
+        if self._waiters.get(fd) is waiter:
+            self._stop(fd, waiter)
+
+    def _stop(self, fd: int, waiter: Waiter) -> None:
+        try:
+            waiter.on_stop()
+        except Exception:
+            log.exception("who waited for S3 failed")
+        if self._waiters.get(fd) is waiter:
+            del self._waiters[fd]

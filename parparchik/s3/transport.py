@@ -25,6 +25,7 @@ from parparchik.s3.connect import connect
 from parparchik.s3.connection import Connection
 from parparchik.s3.exchange import Exchange, Timeouts, converse, receive_within
 from parparchik.s3.pool import Pool, PoolStatistics
+from parparchik.s3.prepared import Shelf
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import ResponseParser
 
@@ -54,6 +55,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle_timeout_s = idle_timeout_s
         self._pools: dict[Origin, Pool] = {}
         self.reactor = Reactor()
+        self.shelf = Shelf()
 
     def pool(self, origin: Origin) -> Pool:
         """The connections to an origin; there are as many pools as origins asked for."""
@@ -99,7 +101,9 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Closes connections that nobody uses any more, and runs the reactor, until cancelled;
-        then all idle ones are closed."""
+        then all idle ones are closed. May be run again after that."""
+        for pool in self._pools.values():
+            pool.reopen()
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.reactor.run)

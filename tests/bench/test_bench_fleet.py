@@ -74,7 +74,8 @@ async def test_wrk_tells_the_same(keep_alive: bool) -> None:
         plan = Plan(target, DECK, duration_s=1.0, warm_up_s=0.0, keep_alive=keep_alive)
         outcome = await fire_wrk(plan, heard)
     assert outcome.requests > 0
-    assert outcome.requests == pytest.approx(outcome.errors["wrong status"], rel=0.2)
+    # The found and the missing come in turns of ten, and 32 may be on their way at the end.
+    assert outcome.requests == pytest.approx(outcome.errors["wrong status"], rel=0.2, abs=45)
     assert outcome.latency.count == outcome.requests
     assert 0 < outcome.latency.percentile(50) <= outcome.latency.max_ns
     assert heard.begun == 1

@@ -261,7 +261,7 @@ async def test_what_an_open_loop_could_not_send_is_not_forgotten() -> None:
         await stream.send_all(redirect())
 
     outcome = await outcome_of(
-        answer, requests=None, duration_s=0.5, connections=1, rate_per_s=100, timeout_s=0.3
+        answer, requests=None, duration_s=0.5, connections=1, rate_per_s=100, timeout_s=1.5
     )
     assert outcome.requests == 1
     assert outcome.errors == {"time-out": 49}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,10 +11,10 @@ import msgspec
 import pytest
 
 from bench.compare.document import charts, document, tried
-from bench.compare.figures import load
+from bench.compare.figures import Comparison, load
 from bench.compare.goals import GOALS
-from bench.compare.programs import REDIRECT, STRICT
-from tests.bench.comparisons import EMPTY, FULL, sample
+from bench.compare.programs import REDIRECT, STRICT, WORKERS
+from tests.bench.comparisons import EMPTY, FULL, entrant, sample
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -23,10 +24,19 @@ def row(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def more(group: str, per_s: Mapping[str, int]) -> Comparison:
+    """FULL with more in one of its groups, one turn each."""
+    return msgspec.structs.replace(
+        FULL,
+        entrants=FULL.entrants + [entrant(name, group) for name in per_s],
+        samples=FULL.samples + [sample(name, 1, rate) for name, rate in per_s.items()],
+    )
+
+
 def test_every_goal_has_its_row() -> None:
     text = document(FULL, {})
-    assert row(text, "redirect-hot against nginx")[1:] == ["0.5×", "0.65×", "0.6×", "reached"]
-    assert row(text, "HEAD probes")[1:] == ["20,000/s", "", "25,000/s", "reached"]
+    assert row(text, "redirect-hot against nginx")[1:] == ["0.5×", "0.65×", "0.6×", "met"]
+    assert row(text, "HEAD probes")[1:] == ["20,000/s", "", "25,000/s", "met"]
     assert row(text, "manifest-churn")[1:] == ["25 ms", "", "30 ms", "**missed**"]
     assert all(goal.title in text for goal in GOALS)
 
@@ -52,6 +62,33 @@ def test_contestants_are_ranked_and_compared() -> None:
     assert text.index("| nginx `return 302` |") < text.index("| **parparchik** | 60,000")
     assert row(text, "**parparchik** | 60,000")[2:4] == ["0.60", "0.0167"]
     assert row(text, "**parparchik** | 30,000")[2:4] == ["1.50", "0.0333"]
+
+
+def test_what_has_no_goal_stands_below_what_it_explains() -> None:
+    turns = [*FULL.samples, *(sample("lua-plain", number, 5_000) for number in (1, 2, 3))]
+    lines = document(msgspec.structs.replace(FULL, samples=turns), {}).splitlines()
+    [at] = [number for number, line in enumerate(lines) if line.startswith("| redirect-strict")]
+    assert lines[at + 1] == "| – against nginx + Lua as it is commonly written |  |  | 6× |  |"
+
+
+def test_each_contestant_is_said_to_do_what_it_does() -> None:
+    assert all(each.does for each in (*REDIRECT, *STRICT))
+    does = [msgspec.structs.replace(each, does=f"what {each.name} does") for each in FULL.entrants]
+    text = document(msgspec.structs.replace(FULL, entrants=does), {})
+    assert "\n- nginx return 302: what nginx does." in text
+    assert "\n- lua-socket: what lua-socket does." in text
+
+
+def test_two_workers_are_held_against_one_that_does_the_same() -> None:
+    text = document(more("workers", {"workers-1-tls": 2_000, "workers-2-tls": 3_600}), {})
+    assert row(text, "workers-2-tls")[2] == "1.80"
+    assert row(text, "workers-2 ")[2] == "1.50"
+    assert "1.80 reached" in text
+
+
+def test_the_two_generators_are_said_to_agree_or_not() -> None:
+    text = document(more("generators", {"by-wrk": 60_000, "by-own": 57_000}), {})
+    assert "within 15% and are 5.0% apart" in text
 
 
 def test_errors_are_not_hidden() -> None:
@@ -92,7 +129,7 @@ def test_only_our_own_bar_stands_out() -> None:
 
 def test_every_title_fits_its_chart() -> None:
     """280 pixels, at some seven a letter."""
-    assert max(len(each.title.strip("*")) for each in (*REDIRECT, *STRICT)) <= 36
+    assert max(len(each.title.strip("*")) for each in (*REDIRECT, *STRICT, *WORKERS)) <= 36
 
 
 def test_what_was_tried_belongs_to_goals() -> None:

@@ -47,11 +47,21 @@ def test_strict_is_held_against_the_fastest_of_those_that_do_the_same() -> None:
     assert BY_NAME["strict"].reached(more) == pytest.approx(1.2)
 
 
-def test_the_strict_peer_that_is_not_tuned_is_named_beside_the_best() -> None:
-    plain = [sample("lua-plain", number, 5_000) for number in (1, 2, 3)]
-    more = msgspec.structs.replace(FULL, samples=FULL.samples + plain)
-    assert "commonly written, ours reaches 6.00×" in BY_NAME["strict"].bound(more)
-    assert "commonly" not in BY_NAME["strict"].bound(FULL)
+@pytest.mark.parametrize(
+    ("goal", "beside"), [("strict", [6.0]), ("workers", [None, 1.8]), ("memory", [])]
+)
+def test_what_helps_to_judge_a_goal_stands_beside_it(goal: str, beside: list[float | None]) -> None:
+    more = [
+        sample(name, number, per_s)
+        for number in (1, 2, 3)
+        for name, per_s in {
+            "lua-plain": 5_000,
+            "workers-1-tls": 2_000,
+            "workers-2-tls": 3_600,
+        }.items()
+    ]
+    comparison = msgspec.structs.replace(FULL, samples=FULL.samples + more)
+    assert [one.reached(comparison) for one in BY_NAME[goal].beside] == beside
 
 
 def test_a_server_that_has_all_of_its_processor_is_bound_by_it() -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import calendar
 import importlib
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import trio
 
 from bench.compare.judge import WrongAnswer, judge, judge_absence
 from bench.compare.machine import missing_packages
 from bench.compare.programs import REDIRECT, STRICT, Contestant, programs, s3
 from bench.compare.running import running
 from bench.compare.stage import CREDENTIALS, EXPIRES_S, KEYS, REGION, Stage
-from bench.local import share_out
+from bench.local import make_certificate, share_out
 from tests.s3.sigv4_oracle import presigned_query, query_of
 
 NGINX = {"nginx-light", "libnginx-mod-http-lua", "libnginx-mod-http-js"}
@@ -43,8 +46,10 @@ def signing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @contextmanager
-def answering(stage: Stage, location: Callable[[str], str], status: int = 302) -> Iterator[None]:
-    """A contestant of the test's own."""
+def answering(
+    stage: Stage, location: Callable[[str], str], status: int = 302, *, key: Path | None = None
+) -> Iterator[None]:
+    """A contestant of the test's own; with a `key`, it speaks TLS."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -59,6 +64,10 @@ def answering(stage: Stage, location: Callable[[str], str], status: int = 302) -
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if key:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(stage.certificate, key)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         stage.ports["nobody"] = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -109,6 +118,13 @@ def test_a_right_answer_is_let_pass(stage: Stage, signing: ModuleType) -> None:
         assert judge(NOBODY, stage) == len(stage.location(KEYS[0], now_s=0))
 
 
+async def test_who_speaks_tls_is_asked_so(stage: Stage, signing: ModuleType) -> None:
+    certificate, key = await make_certificate(stage.directory)
+    assert certificate == stage.certificate
+    with answering(stage, signing.presign, key=key):
+        await trio.to_thread.run_sync(judge, replace(NOBODY, tls=True), stage)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -146,7 +162,7 @@ async def test_every_nginx_answers_as_ours_would(stage: Stage) -> None:
     every, processors = programs(stage), share_out().load
     names = ("redirect", "lua", "njs")
     contestants = [each for each in (*REDIRECT, *STRICT) if each.program in names]
-    assert len(contestants) == 7
+    assert len(contestants) == 8
     async with running(s3(stage), processors), AsyncExitStack() as stack:
         for name in names:
             await stack.enter_async_context(running(every[name], processors))

@@ -38,11 +38,15 @@ def manifest_of(rgw: Rgw, bucket: str) -> tuple[str, bytes]:
 
 
 @pytest.mark.real_s3
+@pytest.mark.parametrize("verify", ["ttl", "always"])
 @pytest.mark.parametrize("mode", FAILURES)
-def test_an_outage_takes_nothing_away(rgw: Rgw, front: FaultyFront, mode: Mode) -> None:
+def test_an_outage_takes_nothing_away(
+    rgw: Rgw, front: FaultyFront, mode: Mode, verify: str
+) -> None:
     first = rgw.create_bucket({f"a{n}": b"x" for n in range(5)})
     second = rgw.create_bucket({f"b{n}": b"x" for n in range(5)})
-    environ = settings(rgw, f"{first},{second}") | IMPATIENT | {"S3_ENDPOINT": front.endpoint}
+    environ = settings(rgw, f"{first},{second}") | IMPATIENT
+    environ |= {"S3_ENDPOINT": front.endpoint, "PARPARCHIK_VERIFY": verify}
     with serving(environ) as server:
         known = server.keys()
         before = manifest_of(rgw, first), manifest_of(rgw, second)

@@ -184,7 +184,8 @@ async def test_a_flood_of_unknown_keys_costs_bounded_heads_and_no_write(
     assert crowd.errors  # those beyond `max_waiting` were told to come again
     assert all(answer.entry is None for answer in crowd.answers)
     assert service.count == 1
-    assert len(service.resolver._negative) <= 1000
-    assert not service.resolver._flights
-    assert len(service.resolver._records) <= 1
+    verified, absent, under_way = service.resolver.remembered()
+    assert verified <= 1
+    assert absent <= 1000
+    assert under_way == 0
     assert await where(service, "known") == "first"

@@ -167,7 +167,7 @@ async def test_nobody_overtakes_those_who_wait(
         await trio.testing.wait_all_tasks_blocked()
         pool.release(only)  # and, before the first one runs:
         nursery.start_soon(wait, "second")
-        assert pool.acquire_nowait() is None
+        assert pool.acquire_nowait(trio.current_time()) is None
     assert served == ["first", "second"]
 
 
@@ -264,7 +264,7 @@ async def test_what_has_been_idle_too_long_is_not_handed_out(
     await trio.sleep(6)
     assert await pool.acquire() is server.connections[2]
     await trio.sleep(20)
-    assert pool.acquire_nowait() is None
+    assert pool.acquire_nowait(trio.current_time()) is None
     assert server.closed == [0, 1]
 
 

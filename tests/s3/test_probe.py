@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from parparchik.s3.addressing import Address
-from parparchik.s3.probe import PREPARED_LIFE_S, PREPARED_MAX, Prober
+from parparchik.s3.prepared import SIGNATURE_LIFE_S
+from parparchik.s3.probe import Prober
 from parparchik.s3.sigv4 import Credentials, sign_headers
 from parparchik.s3.transport import Transport
 from tests.s3.scripted import Peer, ScriptedServer, answering, pool_of, serve
@@ -99,7 +100,7 @@ async def test_is_a_signed_head(
 
 @pytest.mark.parametrize(
     ("later_s", "same"),
-    [(0, True), (PREPARED_LIFE_S - 1, True), (PREPARED_LIFE_S, False), (-1, False)],
+    [(0, True), (SIGNATURE_LIFE_S - 1, True), (SIGNATURE_LIFE_S, False), (-1, False)],
 )
 async def test_a_signature_serves_for_minutes(
     nursery: trio.Nursery, transport: Transport, holder: Holder, clock: Clock,
@@ -132,10 +133,10 @@ async def test_each_key_has_its_own_signature_however_many(
 ) -> None:
     server: ScriptedServer = await nursery.start(serve, answering(HEAD_OK))
     probing = prober(transport, server, holder, clock)
-    for number in range(PREPARED_MAX + 10):
+    for number in range(1000):
         await probing.probe(str(number))
     signatures = {seen.headers["authorization"] for seen in server.requests}
-    assert len(signatures) == PREPARED_MAX + 10
+    assert len(signatures) == 1000
     await probing.probe("0")
     assert server.requests[-1] == server.requests[0]
 

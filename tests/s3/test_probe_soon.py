@@ -19,7 +19,7 @@ from parparchik.config import S3Config
 from parparchik.errors import Unavailable, UpstreamError
 from parparchik.model import ObjectHead, Unfinished
 from parparchik.s3 import S3Bucket, S3Client
-from parparchik.s3.probing import Prepared
+from parparchik.s3.prepared import Prepared, Shelf
 from tests.s3.fake_s3 import KEYS, OBJECT, QUICK, answer, config_of, error
 from tests.s3.scripted import Peer, Script, ScriptedServer, Seen, replying, serve
 
@@ -338,7 +338,7 @@ LEARNT = present({"Date": "Tue, 05 May 2026 10:00:00 GMT"})
 @given(st.integers(0, len(LEARNT)), st.binary(max_size=6), st.integers(0, 6))
 def test_nothing_but_the_learnt_answer_is_recognised(at: int, new: bytes, instead: int) -> None:
     """Of all the changes to an answer, none that says something else is overlooked."""
-    prepared = Prepared(b"")
+    prepared = Prepared("k", Shelf(), {})
     assert prepared.recognise(LEARNT) is None
     prepared.learn(LEARNT, PRESENT)
     data = LEARNT[:at] + new + LEARNT[at + instead :]
@@ -352,7 +352,7 @@ def test_nothing_but_the_learnt_answer_is_recognised(at: int, new: bytes, instea
 
 
 def test_every_piece_of_the_learnt_answer_is_too_little() -> None:
-    prepared = Prepared(b"")
+    prepared = Prepared("k", Shelf(), {})
     prepared.learn(LEARNT, PRESENT)
     assert prepared.recognise(LEARNT) is PRESENT
     assert not any(prepared.recognise(LEARNT[:length]) for length in range(len(LEARNT)))

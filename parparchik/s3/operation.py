@@ -1,0 +1,74 @@
+"""How one bucket's operations are run: attempts within a time limit, counted by their outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import httpx
+import trio
+
+from parparchik.s3.failures import Operation, unreachable
+from parparchik.s3.retry import Retrier
+from parparchik.s3.statistics import (
+    OPERATIONS,
+    OperationCounter,
+    OperationStatistics,
+    outcome_of,
+)
+
+T = TypeVar("T")
+
+
+class Operations:
+    """Those on the bucket called `name`; `total_s` is the time for one that has no other."""
+
+    __slots__ = ("_counters", "_name", "_total_s", "retrier")
+
+    def __init__(self, name: str, retrier: Retrier, *, total_s: float) -> None:
+        self.retrier = retrier
+        self._name = name
+        self._total_s = total_s
+        self._counters = {operation: OperationCounter() for operation in OPERATIONS}
+
+    def counter(self, operation: Operation) -> OperationCounter:
+        return self._counters[operation]
+
+    def statistics(self) -> tuple[OperationStatistics, ...]:
+        return tuple(
+            counter.snapshot(self._name, operation) for operation, counter in self._counters.items()
+        )
+
+    async def run(
+        self,
+        operation: Operation,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        total_s: float | None = None,
+        attempt_s: float = math.inf,
+        begun_s: float | None = None,
+    ) -> T:
+        """Attempts until one counts; time and count begin at (monotonic) `begun_s`, or now."""
+        counter = self._counters[operation]
+        started_s = trio.current_time() if begun_s is None else begun_s
+        try:
+            result = await self.retrier.run(
+                partial(self._attempt, operation, attempt),
+                total_s=self._total_s if total_s is None else total_s,
+                attempt_s=attempt_s,
+                on_retry=counter.count_retry,
+                begun_s=started_s,
+            )
+        except BaseException as error:
+            counter.count(outcome_of(error), trio.current_time() - started_s)
+            raise
+        counter.count("absent" if result is None else "ok", trio.current_time() - started_s)
+        return result
+
+    async def _attempt(self, operation: Operation, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await attempt()
+        except httpx.HTTPError as error:
+            raise unreachable(error, operation, self._name) from error
