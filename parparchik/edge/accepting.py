@@ -13,6 +13,7 @@ import structlog
 
 A_FEW = 8
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NOT_OURS = frozenset({errno.EBADF, errno.EINVAL})  # its owner has closed it
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,8 @@ class Acceptor:
 
     def resume(self) -> None:
         """Accept again where that was paused and there is room."""
-        if not self._listening and self._has_room():
+        # Those who were handed over may end, and make room, after the set is closed.
+        if not self._listening and self._has_room() and not self._epoll.closed:
             self._listening = True
             for fd in self._listeners:
                 # One new connection wakes one of the workers that share the listener.
@@ -75,6 +77,8 @@ class Acceptor:
         except BlockingIOError:
             return False
         except OSError as error:
+            if error.errno in _NOT_OURS:
+                return False
             if error.errno not in _OUT_OF:
                 return True  # that client has left already
             if not self.exhausted:

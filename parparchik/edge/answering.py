@@ -9,7 +9,7 @@ import structlog
 from parparchik.access import CLIENT_GONE, AccessLog, Record, RequestIds
 from parparchik.edge.clock import DateClock
 from parparchik.edge.framing import Refusal
-from parparchik.edge.head import parse_head
+from parparchik.edge.head import Head, parse_head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Memo, Understood
 from parparchik.edge.render import problem, refuse, render_beginning
@@ -17,6 +17,24 @@ from parparchik.edge.understand import Ask, may_be_kept, understand
 from parparchik.model import Answer
 
 log = structlog.get_logger(__name__)
+
+
+class Failed:
+    """A question that could not be asked."""
+
+    def answer_nowait(self) -> Answer:
+        return problem(500)
+
+    def answer_soon(self, then: object) -> bool:
+        return False
+
+    async def answer(self) -> Answer:
+        return problem(500)
+
+
+def failed(head: Head) -> Understood:
+    method = head.method.decode("ascii")
+    return Understood(Failed(), method, head.target, ends=not head.keep_alive, request_id=b"")
 
 
 class Answering:
@@ -49,7 +67,11 @@ class Answering:
         known = self.memo.get(head)
         if known is None:
             parsed = parse_head(head)
-            known = understand(parsed, self._ask, self._reserved, self._limits)
+            try:
+                known = understand(parsed, self._ask, self._reserved, self._limits)
+            except Exception:  # the client is owed an answer, whatever failed
+                log.exception("request failed")
+                return failed(parsed)
             if known is not None and may_be_kept(parsed):
                 self.memo.offer(head, known)
         return known

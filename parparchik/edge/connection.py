@@ -1,6 +1,7 @@
 """One client's connection: a socket, and where it is between reading, asking and writing.
 
     READING --a request that S3 must be asked for--> WAITING --its answer--> READING
+       |  more requests in one piece than are answered at a time --> QUEUED --its turn--> READING
        |  any answer that the socket does not take whole --> WRITING --> READING, or on
        |  the last answer --> LINGERING --the client closes, or a moment passes--> CLOSED
        |  a request that others answer --> given away: no connection of ours any more
@@ -22,6 +23,7 @@ class State(IntEnum):
     WRITING = 2
     LINGERING = 3
     CLOSED = 4
+    QUEUED = 5
 
 
 class After(IntEnum):
@@ -38,6 +40,7 @@ class Connection:
 
     __slots__ = (
         "after",
+        "answered",
         "client",
         "fd",
         "received",
@@ -60,6 +63,7 @@ class Connection:
         self.since_s = since_s
         self.state = State.READING
         self.after = After.READ
+        self.answered = False
         self.received = b""
         self.seen_bytes = 0
         self.unsent = memoryview(b"")

@@ -18,8 +18,9 @@ _head = re.compile(
 )
 _field = re.compile(rb"(%b):[ \t]*+([^\r]*+)\r\n" % _TOKEN)
 _fields = re.compile(rb"(?:%b:%b\r\n)*+\r\n" % (_TOKEN, _VALUE))
-_target = re.compile(rb"/.*|https?://.+|\*", re.IGNORECASE)
-_authority = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]{0,5})?")
+_AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]{0,5})?"
+_authority = re.compile(_AUTHORITY)
+_target = re.compile(rb"/.*|https?://%b(?:[/?].*)?|\*" % _AUTHORITY, re.IGNORECASE)
 _digits = re.compile(rb"[0-9]{1,18}")
 
 # A bare CR is one that a LF does not follow; at the end of what has come it still may.

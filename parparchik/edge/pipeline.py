@@ -5,6 +5,7 @@ and together, and what S3 must be asked for holds back what comes behind it.
 from __future__ import annotations
 
 import select
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import perf_counter
@@ -25,6 +26,9 @@ from parparchik.edge.table import Table
 from parparchik.model import Answer, Unfinished
 
 LARGEST_WRITE_BYTES = 65_536
+ANSWERS_AT_A_TIME = 16
+"""For one connection; whoever sends more in one piece waits for its next turn, or a few clients
+that pipeline would have the edge to themselves."""
 _NOT_HTTP_1 = (b"\x16", b"PRI ")  # a TLS ClientHello, HTTP/2
 
 log = structlog.get_logger(__name__)
@@ -43,6 +47,7 @@ class Pipeline:
         counts: Counts,
     ) -> None:
         self.draining = False
+        self.queued: deque[Connection] = deque()
         self._table = table
         self._nursery = nursery
         self._answering = answering
@@ -60,16 +65,32 @@ class Pipeline:
         self.go_on(connection, began_s)
 
     def go_on(self, connection: Connection, began_s: float) -> None:
-        """Answer what has been received, as far as that goes without waiting."""
-        while connection.received and connection.state is State.READING:
-            if not self._answer_some(connection, began_s):
-                return
+        """Answer what has been received, as far as that goes without waiting and in one turn."""
+        if not connection.received or connection.state is not State.READING:
+            return
+        if self._answer_some(connection, began_s) and connection.state is State.READING:
+            connection.state = State.QUEUED
+            self.queued.append(connection)
+
+    def next_turns(self, began_s: float) -> None:
+        """Go on with the connections that are queued now."""
+        for _ in range(len(self.queued)):
+            connection = self.queued.popleft()
+            if connection.state is State.QUEUED:
+                connection.state = State.READING
+                self._table.watch(connection, select.EPOLLIN)
+                self.go_on(connection, began_s)
 
     def wait(self, connection: Connection, known: Understood, began_s: float) -> None:
         """Answer one request that S3 must be asked for; the connection is not read meanwhile."""
         connection.state = State.WAITING
         tell = partial(self._tell, connection, known, began_s)
-        if not known.question.answer_soon(tell):
+        try:
+            begun = known.question.answer_soon(tell)
+        except Exception:  # `answer` says what the client gets
+            log.exception("request failed")
+            begun = False
+        if not begun:
             self._nursery.start_soon(self._await, connection, known, began_s, known.question.answer)
 
     def refuse(self, connection: Connection, refusal: Refusal, began_s: float) -> bytes:
@@ -80,14 +101,19 @@ class Pipeline:
         return response
 
     def _answer_some(self, connection: Connection, began_s: float) -> bool:
-        """One write's worth of answers; whether there may be more at once."""
+        """One write's worth of answers; whether more can be answered at once."""
         data = connection.received
         pieces: list[bytes] = []
         given: list[tuple[Record, bytes]] = []
         size_bytes = position = 0
         after = After.READ
         missed: Understood | None = None
-        while position < len(data) and after is After.READ and size_bytes < LARGEST_WRITE_BYTES:
+        while (
+            position < len(data)
+            and after is After.READ
+            and len(pieces) < ANSWERS_AT_A_TIME
+            and size_bytes < LARGEST_WRITE_BYTES
+        ):
             try:
                 end = self._end_of_head(connection, data, position)
                 if end < 0:
@@ -123,12 +149,12 @@ class Pipeline:
             record.add(perf_counter() - began_s, connection.client, request_id)
         if missed is not None:
             self.wait(connection, missed, began_s)
-        return bool(pieces) and after is After.READ
+        return bool(pieces) and bool(connection.received) and after is After.READ
 
     def _end_of_head(self, connection: Connection, data: bytes, start: int) -> int:
         """Where the head that begins at `start` ends; -1 while that has not come, 0 where it is
         for others to read. Raises Unsound."""
-        if data.startswith(_NOT_HTTP_1, start):
+        if not (start or connection.answered) and data.startswith(_NOT_HTTP_1):
             return 0
         end = data.find(HEAD_END, start)
         if end < 0:

@@ -60,7 +60,10 @@ class Reactor:
         """Serve until cancelled. What goes wrong with one connection or one question ends that
         alone; anything else is raised."""
         while True:
-            await trio.lowlevel.wait_readable(self._table.epoll.fileno())
+            if self._pipeline.queued:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._table.epoll.fileno())
             self._serve_ready()
 
     async def sweep(self) -> None:
@@ -147,6 +150,8 @@ class Reactor:
         for fd in accepts:
             if fd in self._acceptor:
                 self._acceptor.accept(fd)
+        if pipeline.queued:
+            pipeline.next_turns(perf_counter())
         answering.access.flush()
 
     def _proceed(self, connection: Connection, event: int) -> None:
@@ -160,7 +165,7 @@ class Reactor:
         elif event & _GONE:
             self._table.close(connection)
         else:
-            # It sends while it waits for an answer: that stays in the kernel.
+            # It sends while it waits for an answer, or for its turn: that stays in the kernel.
             self._table.watch(connection, 0)
 
     def _made_room(self) -> None:

@@ -75,6 +75,7 @@ class Table:
 
     def write(self, connection: Connection, response: bytes) -> None:
         """Write at once, or as the client takes it: then the connection is WRITING."""
+        connection.answered = True
         try:
             sent = connection.send(response)
         except BlockingIOError:

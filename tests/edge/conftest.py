@@ -113,6 +113,15 @@ async def read_until(stream: trio.SocketStream, end: bytes) -> bytes:
     return data
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nothing announces."""
+    with trio.fail_after(20):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.002)
+
+
 Start = Callable[..., Awaitable[Running]]
 
 

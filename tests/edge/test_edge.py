@@ -145,9 +145,11 @@ async def test_all_else_is_handed_over_with_every_byte_at_every_split(
     up: Running, name: str
 ) -> None:
     data = HANDED_OVER[name]
+    # Another protocol begins where a connection does, if at all.
+    before = b"" if name in ("http/2", "tls") else get(b"/first")
     for cut in range(0, len(data), max(1, len(data) // 12)):
-        answer = await up.talk(get(b"/first") + data[:cut], data[cut:])
-        assert locations(answer) == [b"/first"]
+        answer = await up.talk(before + data[:cut], data[cut:])
+        assert locations(answer) == [b"/first"][: len(before)]
         assert answer.endswith(b"handed over")
         assert up.other.got.pop() == data
 

@@ -111,6 +111,10 @@ UNSOUND = {
     "bad request target": [
         head(first=b"%b HTTP/1.1" % line)
         for line in (b"GET x", b"GET *", b"GET a:80", b"GET ftp://a/", b"GET http://", b"CONNECT /")
+    ]
+    + [
+        head(first=b"GET http://%b HTTP/1.1" % rest)
+        for rest in (b"/a", b"u@a/", b"a#/b", b"a\\b", b'a"/', b"[::/", b"a:b/", b"?a")
     ],
     "no request line": [b"\r\n" + GET, GET + b"\r\n", b"\n"],
     "bad chunking": [
@@ -227,7 +231,7 @@ def as_h11_reads(data: bytes) -> Seen:
             body += event.data
         elif isinstance(event, h11.EndOfMessage):
             seen.append((method, target, body))
-            connection.send(h11.Response(status_code=200, headers=[(b"content-length", b"0")]))
+            connection.send(h11.Response(status_code=405, headers=[(b"content-length", b"0")]))
             connection.send(h11.EndOfMessage())
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return seen
