@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -18,8 +19,8 @@ from tests.cli.processes import DEADLINE_S, program
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[str]:
-    """host:port of a parparchik before two buckets on moto, after some requests of each kind. One
-    key is in both buckets."""
+    """host:port of a parparchik with two workers before two buckets on moto, after some requests of
+    each kind. One key is in both buckets."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
@@ -31,7 +32,13 @@ def served() -> Iterator[str]:
             buckets.put(bucket, "both.txt")
         buckets.put(buckets.private, "one.txt")
         bare = {name: "" for name in os.environ if name.startswith(("PARPARCHIK_", "AWS_", "S3_"))}
-        environ = {**bare, **buckets.environ, "PARPARCHIK_LOG_FORMAT": "json"}
+        environ = {
+            **bare,
+            **buckets.environ,
+            "PARPARCHIK_LOG_FORMAT": "json",
+            "PARPARCHIK_WORKERS": "2",
+            "PARPARCHIK_HEADER_TIMEOUT": "500ms",
+        }
         with program("serve", "--port", "0", environ=environ) as running:
             line = json.loads(running.wait_for('"listening"'))
             address = str(line["urls"][0]).removeprefix("http://")
@@ -41,12 +48,22 @@ def served() -> Iterator[str]:
                 time.sleep(0.05)
             statuses = [ask(address, path)[0] for path in _PATHS]
             assert statuses == [302, 302, 404, 200]
+            assert exchange(address, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+            assert exchange(address, b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408 ")
             yield address
     finally:
         moto.stop()
 
 
 _PATHS = ("/pictures/both.txt", "/private/one.txt", "/public/nowhere", "/status")
+
+
+def exchange(address: str, data: bytes) -> bytes:
+    """What is answered to `data` until the connection ends."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(data)
+        return connection.makefile("rb").read()
 
 
 def ask(address: str, path: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from parparchik.config.load import load
+from parparchik.server.serve import FLUSH_AT_LEAST_S
 from tests.packaging.programs import PACKAGING
 
 FOLDER = PACKAGING / "kubernetes"
@@ -60,13 +61,18 @@ def test_ports_meet(pod: dict[str, Any], container: dict[str, Any]) -> None:
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
 
 
-def test_the_pod_may_take_as_long_to_end_as_a_shutdown_does(
-    pod: dict[str, Any], container: dict[str, Any]
+def test_the_pod_may_take_as_long_to_end_as_a_shutdown_does(pod: dict[str, Any]) -> None:
+    server = load(manifest("configmap")["data"]).config.server
+    longest_s = server.shutdown_delay_s + server.shutdown_grace_s + FLUSH_AT_LEAST_S
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= longest_s
+
+
+def test_the_pod_takes_connections_until_it_is_seen_to_be_unready(
+    container: dict[str, Any],
 ) -> None:
-    command, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert command == "sleep"
-    grace_s = load(manifest("configmap")["data"]).config.server.shutdown_grace_s
-    assert pod["spec"]["terminationGracePeriodSeconds"] > int(pause_s) + grace_s
+    probe = container["readinessProbe"]
+    seen_s = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
+    assert seen_s < load(manifest("configmap")["data"]).config.server.shutdown_delay_s
 
 
 def test_settings_are_strings_that_load(container: dict[str, Any]) -> None:

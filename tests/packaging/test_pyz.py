@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import zipfile
 from http.client import HTTPConnection
@@ -111,6 +112,17 @@ def test_it_serves_on_a_host_that_has_nothing_but_python(
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_load_tests_are_inside(pyz: Path, tmp_path: Path) -> None:
+    listed = subprocess.run(
+        [sys.executable, pyz, "bench", "--list"],
+        env={"SHIV_ROOT": str(tmp_path / "root"), "HOME": "/dev/null"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "redirect-hot" in listed
 
 
 def _health(port: int, process: subprocess.Popen[bytes]) -> bytes:
