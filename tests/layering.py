@@ -30,6 +30,7 @@ ANYWHERE = {"msgspec", "outcome", "structlog", "trio"}  # outcome is what trio w
 OWNERS = {
     "httpx": {"s3"},
     "httptools": {"s3"},
+    "h2": {"server"},  # what Hypercorn speaks HTTP/2 with
     "h11": {"server"},  # what Hypercorn speaks HTTP/1.1 with
     "prometheus_client": {"metrics"},
     "quart": {"web"},

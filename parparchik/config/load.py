@@ -114,7 +114,7 @@ def _check_tls(server: ServerConfig, given: Given) -> None:
         read_file(server.tls_certificate, given.label("server.tls_certificate"))
     if server.tls_key is not None:
         read_file(server.tls_key, given.label("server.tls_key"))
-    if server.tls_port and server.tls_port == server.port:
+    if server.tls_port == server.port:
         raise ConfigError(
             f"{given.label('server.tls_port')}: the same as PARPARCHIK_PORT; leave it out, and"
             " that port speaks TLS"

@@ -61,7 +61,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.workers", "PARPARCHIK_WORKERS", values.workers,
             "Processes that answer requests; `auto`: one for each processor"),
     Setting("server.max_connections", "PARPARCHIK_MAX_CONNECTIONS", integer(1, 1_000_000),
-            "Connections of clients at most, in each process; more wait to be accepted"),
+            "Connections of clients at most, of plain ones and of TLS each; more wait to be taken"),
     Setting("server.header_timeout", "PARPARCHIK_HEADER_TIMEOUT", seconds(above=0), unit="s",
             doc="Time for a TLS handshake, and for a request's line and headers to arrive"),
     Setting("server.idle_timeout", "PARPARCHIK_IDLE_TIMEOUT", seconds(above=0), unit="s",
@@ -77,7 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
             " certificate's file"),
     Setting("server.tls_min_version", "PARPARCHIK_TLS_MIN_VERSION", choice("1.2", "1.3"),
             "The oldest TLS version that is spoken"),
-    Setting("server.tls_port", "PARPARCHIK_TLS_PORT", values.port,
+    Setting("server.tls_port", "PARPARCHIK_TLS_PORT", values.fixed_port,
             "A port of its own for TLS; the other then stays plain HTTP"),
     Setting("server.h2c", "PARPARCHIK_H2C", values.boolean,
             "HTTP/2 on plain connections too. Not behind a proxy that passes `Upgrade` on: requests"

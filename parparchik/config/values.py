@@ -83,6 +83,9 @@ def port(raw: object) -> int:
 
 _PORT_NUMBER = integer(0, 65_535)
 
+fixed_port = integer(1, 65_535)
+"""A TCP port that has to be known before."""
+
 
 def workers(raw: object) -> int:
     """How many processes; `auto` is 0: as many as there are processors."""

@@ -18,11 +18,13 @@ log = structlog.get_logger(__name__)
 
 
 class Acceptor:
-    """`handle` owns the non-blocking socket that it is given, and lets no failure out."""
+    """`handle` owns the non-blocking socket that it is given, and lets no failure out. `pauses`
+    counts the times that no more were taken."""
 
     def __init__(self, handle: Handle, *, max_connections: int) -> None:
         self._handle = handle
         self._max_connections = max_connections
+        self.pauses = 0
         self._open = 0
         self._accepting = trio.CancelScope()
         self._sockets: Sequence[socket.socket] = ()
@@ -47,20 +49,29 @@ class Acceptor:
         in its queue."""
         self._accepting.cancel()
         for listening in self._sockets:
-            while self._take(listening):
-                pass
+            try:
+                while self._take(listening):
+                    pass
+            except OSError as error:  # out of descriptors: an orderly end goes before these
+                log.warning("connections not accepted", reason=error.strerror or str(error))
         self._sockets = ()
 
     async def _accept(self, listening: socket.socket) -> None:
+        exhausted = False
         while True:
             if self._open >= self._max_connections:
+                self.pauses += 1
+            while self._open >= self._max_connections:  # noqa: ASYNC110  who leaves tells nobody
                 await trio.sleep(PAUSE_S)
-                continue
             await trio.lowlevel.wait_readable(listening)
             try:
                 self._take(listening)
+                exhausted = False
             except OSError as error:  # EMFILE and the like
-                log.warning("connection not accepted", reason=error.strerror or str(error))
+                if not exhausted:  # told once
+                    exhausted = True
+                    self.pauses += 1
+                    log.warning("accepting pauses", reason=error.strerror or str(error))
                 await trio.sleep(PAUSE_S)
 
     def _take(self, listening: socket.socket) -> bool:

@@ -23,7 +23,6 @@ import logging
 import socket
 import ssl
 import sys
-from collections import Counter
 from typing import Any, cast
 
 import structlog
@@ -36,9 +35,13 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from parparchik.access import RequestIds
+from parparchik.access import AccessLog, RequestIds
 from parparchik.config.model import ServerConfig
-from parparchik.server.protocols import H2, H11, Addresses, Context, Protocol
+from parparchik.metrics import Traffic
+from parparchik.server.context import Addresses, Context, House
+from parparchik.server.http1 import H11
+from parparchik.server.http2 import H2, MAX_STREAMS
+from parparchik.server.protocols import Protocol
 from parparchik.server.stream import LINGER_S, GuardedStream
 from parparchik.web import ASGIApp
 
@@ -62,7 +65,7 @@ class _Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, ConnectionState({}), cast("Any", stream))
         self._guarded = guarded
-        self._awaits_head = False
+        self.awaits_head = False
         self._speaks: Protocol | None = None
 
     async def run(self) -> None:
@@ -105,7 +108,7 @@ class _Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         await super().protocol_send(event)
         if isinstance(event, Updated):
-            self._awaits_head = False
+            self.awaits_head = False
             if event.idle:
                 await self._watch_head()  # the next request may have begun before the answer ended
 
@@ -117,44 +120,51 @@ class _Connection(TCPServer):
                 break
             await self.protocol.handle(RawData(bytes(data)))
             if not data:
-                await self.context.terminated.set()
                 break
             await self._watch_head()
+        await self.context.terminated.set()
         await self.protocol.handle(Closed())
 
     async def _watch_head(self) -> None:
         """A request that has begun has little time to become whole."""
         spoken = self._spoken
         awaits = isinstance(spoken, H11) and spoken.awaits_head
-        if awaits and not self._awaits_head:
+        if awaits and not self.awaits_head:
             await self.idle_task.restart(self._task_group, self._head_timeout)
-        self._awaits_head = awaits
+        self.awaits_head = awaits
 
     async def _head_timeout(self) -> None:
-        await self._end_after(self.context.settings.header_timeout_s)
-
-    async def _idle_timeout(self) -> None:
-        await self._end_after(self.context.settings.idle_timeout_s)
-
-    async def _end_after(self, patience_s: float) -> None:
-        with trio.move_on_after(patience_s):
+        spoken, house = self._spoken, self.context.house
+        with trio.move_on_after(house.settings.header_timeout_s) as patience:
             await self.context.terminated.wait()
         with trio.CancelScope(shield=True):
+            if patience.cancelled_caught and isinstance(spoken, H11):
+                house.timed_out["header"] += 1
+                await spoken.give_up()
+            await self._initiate_server_close()
+
+    async def _idle_timeout(self) -> None:
+        house = self.context.house
+        with trio.move_on_after(house.settings.idle_timeout_s) as patience:
+            await self.context.terminated.wait()
+        with trio.CancelScope(shield=True):
+            if patience.cancelled_caught:
+                house.timed_out["idle"] += 1
             self._guarded.lingers_when_closed = False
             if isinstance(self._spoken, H2):
                 await self._spoken.say_goodbye()
             await self._initiate_server_close()
 
     async def _close(self) -> None:
-        await self.stream.aclose()  # which says all that is to be said before
+        async with self.send_lock:  # TLS says goodbye, and not amid an answer
+            await self.stream.aclose()  # which says all that is to be said before
 
 
 class HypercornConnections:
     """Serves an ASGI app on accepted connections, one `serve` for each.
 
     `app` may be changed at any time: a request goes to the one that is there when it begins.
-    `refused` counts requests by the reason of their refusal, `failed_handshakes` what spoke no
-    TLS that we speak.
+    `house` has what is counted; `failed_handshakes`: what spoke no TLS that we speak.
     """
 
     def __init__(
@@ -162,18 +172,21 @@ class HypercornConnections:
         app: ASGIApp,
         settings: ServerConfig | None = None,
         request_ids: RequestIds | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self.app = app
+        self.house = House(
+            *(settings or ServerConfig(), request_ids or RequestIds()),
+            access or AccessLog(Traffic()),
+        )
         self.accepted = 0
         self.failed_handshakes = 0
-        self.refused: Counter[str] = Counter()
-        self._settings = settings or ServerConfig()
-        self._request_ids = request_ids or RequestIds()
         config = Config()
         config.accesslog = None  # the app writes its own, without signatures
         config.errorlog = logging.getLogger("hypercorn.error")
         config.include_date_header = True
         config.include_server_header = False
+        config.h2_max_concurrent_streams = MAX_STREAMS
         # Nothing here grows with the requests of a connection, and a client that pipelines loses
         # what it has sent behind the last one.
         config.keep_alive_max_requests = sys.maxsize
@@ -202,10 +215,13 @@ class HypercornConnections:
         self, stream: trio.SocketStream, *, read: bytes = b"", tls: ssl.SSLContext | None = None
     ) -> None:
         """Serve one connection until either side closes it. Only Cancelled gets out."""
-        context = Context(self._settings, self._request_ids, self.refused)
+        context = Context(self.house)
         context.closing = self._closing
         guarded = GuardedStream(
-            stream, context.terminated.set, stall_s=self._settings.write_timeout_s, read=read
+            stream,
+            context.terminated.set,
+            stall_s=self.house.settings.write_timeout_s,
+            read=read,
         )
         self.accepted += 1
         self._open[guarded] = context
@@ -240,7 +256,7 @@ class HypercornConnections:
             self._connections.discard(connection)
 
     async def _shakes_hands(self, stream: trio.SSLStream[GuardedStream]) -> bool:
-        with trio.move_on_after(self._settings.header_timeout_s):
+        with trio.move_on_after(self.house.settings.header_timeout_s):
             try:
                 await stream.do_handshake()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as failure:
@@ -263,8 +279,11 @@ class HypercornConnections:
             await connection.leave()
         with trio.move_on_after(LINGER_S):
             await self._until_none()
+        # A request that has begun to come is still waited for, within the time that heads have.
+        begun = {each.context for each in self._connections if each.awaits_head}
         for context in tuple(self._open.values()):
-            await context.terminated.set()
+            if context not in begun:
+                await context.terminated.set()
         await self._until_none()
 
     async def _until_none(self) -> None:

@@ -8,6 +8,7 @@ connections stay open.
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +62,9 @@ class Plane:
         self._config = config
         self._supervisor = supervisor
         self._certificate = certificate
-        self._connections = HypercornConnections(answering.app, config, request_ids)
+        self._connections = HypercornConnections(
+            *(answering.app, config, request_ids, answering.access)
+        )
         self._edge = Edge(
             ask=answering.ask,
             hand_over=self._connections.hand_over,
@@ -92,6 +95,7 @@ class Plane:
     async def install(self, config: Config, answering: Answering) -> None:
         """From now on requests are answered by `answering`, on the connections that there are."""
         self._connections.app = answering.app
+        self._connections.house.access = answering.access
         self._edge.renew(ask=answering.ask, access=answering.access)
 
     async def serve(
@@ -136,15 +140,14 @@ class Plane:
     def connections(self) -> ConnectionStatistics:
         edge = self._edge.statistics()
         web = self._connections
-        refused = dict(edge.refused)
-        for reason, count in web.refused.items():
-            refused[reason] = refused.get(reason, 0) + count
+        refused = Counter(dict(edge.refused)) + web.house.refused
+        timed_out = Counter(dict(edge.timed_out)) + web.house.timed_out
         return ConnectionStatistics(
             open=(("edge", edge.open), ("web", web.count)),
             accepted=edge.accepted + web.accepted - edge.handed_over,
             handed_over=edge.handed_over,
-            accept_pauses=edge.accept_pauses,
+            accept_pauses=edge.accept_pauses + self._tls.pauses,
             failed_handshakes=web.failed_handshakes,
             refused=tuple(sorted(refused.items())),
-            timed_out=edge.timed_out,
+            timed_out=tuple(sorted(timed_out.items())),
         )

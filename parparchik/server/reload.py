@@ -19,9 +19,9 @@ from parparchik.config import Loaded
 from parparchik.config.model import Config, ServerConfig
 from parparchik.errors import ConfigError, ParparchikError
 from parparchik.registry import PersistFailed
-from parparchik.server.log import access_lines, configure_logging, configured_secrets
+from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.plane import Plane
-from parparchik.server.wire import Application, Process, build_application, build_s3
+from parparchik.server.wire import Application, Process
 
 RETIRE_AT_LEAST_S = 1.0
 
@@ -64,7 +64,8 @@ class InProcess:
 class Reloader:
     """Keeps the present application, and changes it when asked to.
 
-    `current` runs in `nursery` under `scope`. `reread` reads the settings; it may block.
+    `current` runs in `nursery` under `scope`. `reread` reads the settings; it may block. `build`
+    makes an application of them.
     """
 
     def __init__(
@@ -75,71 +76,87 @@ class Reloader:
         lives: Lives,
         *,
         reread: Callable[[], Loaded],
+        build: Callable[[Config], Application],
         environ: Mapping[str, str],
         nursery: trio.Nursery,
     ) -> None:
-        self.current = current
+        self._alive = [current]
         self._scope = scope
         self._process = process
         self._lives = lives
         self._reread = reread
+        self._build = build
         self._environ = environ
         self._nursery = nursery
         self._asked = trio.Event()
 
+    @property
+    def alive(self) -> tuple[Application, ...]:
+        """All that may have something to write. The last is the one that answers; those before
+        it finish what they were asked."""
+        return tuple(self._alive)
+
     def ask(self) -> None:
-        """Settings are to be read; a reload that is under way gives way to this."""
+        """Settings are to be read; a reload that waits for its application gives way to this."""
         self._asked.set()
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+    async def run(self, stop: trio.Event) -> None:
+        """Until cancelled. When the process is to `stop`, no other application takes over."""
+        while not stop.is_set():
             await self._asked.wait()
             self._asked = trio.Event()
+            prepared = None
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_way, nursery.cancel_scope)
-                await self._reload()
+                for event in (self._asked, stop):
+                    nursery.start_soon(_give_way, event, nursery.cancel_scope)
+                prepared = await self._prepare()
                 nursery.cancel_scope.cancel()
+            if prepared is not None:
+                await self._change(*prepared)
 
-    async def _give_way(self, scope: trio.CancelScope) -> None:
-        await self._asked.wait()
-        scope.cancel()
-
-    async def _reload(self) -> None:
+    async def _prepare(self) -> tuple[Application, trio.CancelScope] | None:
+        """An application that is ready to answer, and the scope that it runs under; None where
+        the present one has to stay."""
+        running = self._alive[-1].config
         try:
             loaded = await trio.to_thread.run_sync(self._reread)
-            config = _runnable(self.current.config, loaded.config)
-            s3 = build_s3(config, self._environ)
+            config = _runnable(running, loaded.config)
+            new = self._build(config)
             self._lives.renew_certificate(config.server)
         except ConfigError as error:
             log.error("settings refused, the running ones stay", reason=str(error))  # noqa: TRY400
-            return
+            return None
+        except Exception:  # whatever it is, it must not end what runs
+            log.exception("settings refused, the running ones stay")
+            return None
         for warning in loaded.warnings:
             log.warning(warning)
-        if config == self.current.config:
+        if config == running:
             log.info("settings unchanged")
-            return
-        lines = access_lines(config.log, secrets=configured_secrets(config, self._environ))
-        await self._change(build_application(config, s3, self._process, lines))
-
-    async def _change(self, new: Application) -> None:
+            return None
+        self._configure_logging(running, config)
         log.info("settings read, their application starts beside the running one")
         scope = await self._nursery.start(new.run)
         try:
             await new.until_ready()
+        except BaseException:
+            scope.cancel()
+            raise
+        return new, scope
+
+    async def _change(self, new: Application, scope: trio.CancelScope) -> None:
+        """Not to be given up half-way: where there are workers, some answer for `new` already."""
+        try:
             await self._lives.install(new)
         except ParparchikError as error:
             scope.cancel()
             log.error("settings refused, the running ones stay", reason=str(error))  # noqa: TRY400
             return
-        except BaseException:
-            scope.cancel()
-            raise
-        old, old_scope = self.current, self._scope
-        self.current, self._scope = new, scope
+        old, old_scope = self._alive[-1], self._scope
+        self._alive.append(new)
+        self._scope = scope
         old.exposition.leave(self._process.earlier)
-        both = [configured_secrets(each.config, self._environ) for each in (old, new)]
-        configure_logging(new.config.log, secrets=[*both[0], *both[1]])
+        self._configure_logging(new.config)
         buckets = {each.bucket.name: each.bucket.type for each in new.config.buckets}
         log.info("settings changed", buckets=buckets, verify=new.config.routes.verify)
         self._nursery.start_soon(self._retire, old, old_scope)
@@ -151,6 +168,18 @@ class Reloader:
         await trio.sleep(max(RETIRE_AT_LEAST_S, s3.total_timeout_s, s3.probe_timeout_s))
         await _flush(old)
         scope.cancel()
+        self._alive.remove(old)
+
+    def _configure_logging(self, chosen: Config, *to_come: Config) -> None:
+        """As `chosen` says. Whoever is alive, or is to be, may have its secrets in a line."""
+        configs = [*(each.config for each in self._alive), *to_come]
+        secrets = [one for each in configs for one in configured_secrets(each, self._environ)]
+        configure_logging(chosen.log, secrets=secrets)
+
+
+async def _give_way(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _flush(old: Application) -> None:

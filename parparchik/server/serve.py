@@ -71,12 +71,15 @@ async def serve(
 
     Raises ConfigError, and StoppedAtOnce (in an ExceptionGroup) at a second signal.
     """
-    secrets = configured_secrets(config, environ)
-    configure_logging(config.log, secrets=secrets)
+    configure_logging(config.log, secrets=configured_secrets(config, environ))
     _introduce(config, warnings)
     process = Process()
-    lines = access_lines(config.log, secrets=secrets)
-    application = build_application(config, build_s3(config, environ), process, lines)
+
+    def build(config: Config) -> Application:
+        lines = access_lines(config.log, secrets=configured_secrets(config, environ))
+        return build_application(config, build_s3(config, environ), process, lines)
+
+    application = build(config)
     answers: Answers
     lives: Lives
     if worker_count(config.server) == 1:
@@ -91,17 +94,18 @@ async def serve(
         reloader = Reloader(
             *(application, scope, process, lives),
             reread=reread or (lambda: Loaded(config)),
+            build=build,
             environ=environ,
             nursery=nursery,
         )
         await nursery.start(obey_signals, stop, reloader.ask)
-        nursery.start_soon(reloader.run)
+        nursery.start_soon(reloader.run, stop)
         nursery.start_soon(report_progress, application.service, on_progress)
         urls = [url_of(config.server, each) for each in sockets]
         log.info("listening", urls=urls)
         if on_ready is not None:
             on_ready(urls)
-        await answer_until(stop, answers, lambda: reloader.current, sockets)
+        await answer_until(stop, answers, lambda: reloader.alive, sockets)
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
@@ -120,19 +124,19 @@ def _introduce(config: Config, warnings: Sequence[str]) -> None:
 async def answer_until(
     stop: trio.Event,
     answers: Answers,
-    current: Callable[[], Application],
+    alive: Callable[[], Sequence[Application]],
     sockets: Sequence[socket.socket],
 ) -> None:
-    """Answer requests until `stop` is set, then end in order, as the settings of the `current`
-    application say, and write its last change. Closes the sockets."""
+    """Answer requests until `stop` is set, then end in order, as the settings of the last of the
+    applications that are `alive` say, and write the last change of each. Closes the sockets."""
     deadline = trio.current_time()
     async with trio.open_nursery() as nursery:
         try:
             await nursery.start(answers.serve, sockets)
             await stop.wait()
-            application = current()
-            application.readiness.stop()
-            settings = application.config.server
+            current = alive()[-1]
+            current.readiness.stop()
+            settings = current.config.server
             await trio.sleep(settings.shutdown_delay_s)
             answers.stop_accepting()
             for each in sockets:
@@ -150,7 +154,9 @@ async def answer_until(
             for each in sockets:
                 each.close()
             nursery.cancel_scope.cancel()
-    await _write_last_change(application.service, max(deadline - trio.current_time(), 0.0))
+    for application in alive():  # not at once: they write the same manifests
+        left_s = max(deadline - trio.current_time(), 0.0)
+        await _write_last_change(application.service, left_s)
 
 
 async def _write_last_change(service: Service, left_s: float) -> None:

@@ -39,6 +39,9 @@ class GuardedStream(trio.abc.Stream):
         self._client_is_done = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if self._lingers:
+            await self._client_is_done.wait()  # another task is closing, and reads meanwhile
+            return b""
         if self._read:
             await trio.lowlevel.checkpoint()
             cut = len(self._read) if max_bytes is None else max_bytes
@@ -86,6 +89,7 @@ class GuardedStream(trio.abc.Stream):
         except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
             pass
         finally:
+            self._client_is_done.set()
             await self._stream.aclose()
 
     def abort(self) -> None:

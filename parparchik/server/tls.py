@@ -53,7 +53,8 @@ def _explain(error: Exception, certificate: Path, key: Path) -> str:
         if not _holds(certificate, b"-----BEGIN CERTIFICATE-----"):
             return f"PARPARCHIK_TLS_CERTIFICATE: {certificate} holds no certificate in PEM form"
         if not _holds(key, b"PRIVATE KEY-----"):
-            return f"{setting}: {key} holds no private key in PEM form"
+            hint = "; PARPARCHIK_TLS_KEY says where it is" if key == certificate else ""
+            return f"{setting}: {key} holds no private key in PEM form{hint}"
         if _holds(key, b"ENCRYPTED"):
             return f"{setting}: the key in {key} has a passphrase; write it without one"
         return f"PARPARCHIK_TLS_CERTIFICATE: {certificate}: {error.reason or error}"

@@ -21,7 +21,7 @@ from parparchik.routes import Authenticator, Responder
 from parparchik.s3 import S3Client, S3Statistics
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.plane import Answering, Plane
-from parparchik.server.readiness import ProcessReadiness
+from parparchik.server.readiness import Ending, ProcessReadiness
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate
 from parparchik.web import Front, Management, create_management
@@ -87,6 +87,7 @@ class Process:
         self.supervisor = Supervisor()
         self.traffic = Traffic()
         self.request_ids = RequestIds()
+        self.ending = Ending()
         self.earlier = Sum()  # what applications have counted that are no more
         self.connections: Callable[[], ConnectionStatistics] = ConnectionStatistics
 
@@ -154,7 +155,7 @@ def build_application(
     """The registry on `s3`, and all that answers for it. `lines` take the access log."""
     supervisor = Supervisor(process.supervisor)
     service = Service(s3.stores, config.routes)
-    readiness = ProcessReadiness(service, supervisor)
+    readiness = ProcessReadiness(service, supervisor, process.ending)
     sources = Sources(process, service, s3.client, readiness, supervisor)
     exposition = Exposition(sources, process.earlier)
     management = Management(

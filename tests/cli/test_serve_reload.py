@@ -24,15 +24,20 @@ def url_of(running: Program) -> str:
     return str(line["urls"][0]).removeprefix("http://")
 
 
-def is_ready(address: str) -> bool:
+def status_of(address: str, path: str) -> int:
     connection = HTTPConnection(address, timeout=5)
     try:
-        connection.request("GET", "/readiness")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
+        connection.request("GET", path)
+        return connection.getresponse().status
     finally:
         connection.close()
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return status_of(address, "/readiness") == 200
+    except OSError:
+        return False
 
 
 def until_ready(address: str) -> None:
@@ -181,3 +186,30 @@ def test_settings_that_cannot_work_change_nothing(buckets: Buckets, tmp_path: Pa
         assert is_ready(address)
         assert running.end(signal.SIGTERM) == 0
     assert "first-key" not in running.output
+
+
+def test_what_was_learnt_is_written_when_it_ends_within_a_reload(
+    buckets: Buckets, tmp_path: Path
+) -> None:
+    """The new settings never work: the running ones answer, learn, and end in order."""
+    settings = tmp_path / "settings.toml"
+    configured(settings, buckets, "first-key-0123456789")
+    environ = {**buckets.environ, "PARPARCHIK_MANIFEST_WINDOW": "1h"}
+    environ.pop("S3_ENDPOINT")
+    endpoint = f's3 = {{ endpoint = "{buckets.environ["S3_ENDPOINT"]}" }}\n'
+    settings.write_text(endpoint)
+    with program("serve", "--port", "0", "--config", str(settings), environ=environ) as running:
+        address = url_of(running)
+        until_ready(address)
+        for port in (9, 19):  # the second takes the place of the first
+            settings.write_text(f's3 = {{ endpoint = "127.0.0.1:{port}" }}\n')
+            running.process.send_signal(signal.SIGHUP)
+            running.wait_for("their application starts beside the running one")
+        buckets.put(buckets.public, "learnt.txt")
+        assert status_of(address, f"/{buckets.public}/learnt.txt") == 302
+        assert running.end(signal.SIGTERM) == 0
+    assert "Traceback" not in running.output
+    assert "settings changed" not in running.output
+    manifest = buckets.get(buckets.public, ".parparchik/files.json")
+    assert manifest is not None
+    assert b"learnt.txt" in manifest

@@ -18,6 +18,8 @@ ACCEPTED: list[tuple[Callable[[object], object], object, object]] = [
     (values.port, "0", 0),
     (values.port, "65535", 65535),
     (values.port, 8080, 8080),
+    (values.fixed_port, "1", 1),
+    (values.fixed_port, 65535, 65535),
     (values.integer(1, 5), "5", 5),
     (values.seconds(), "0", 0.0),
     (values.seconds(), "500ms", 0.5),
@@ -54,6 +56,7 @@ ACCEPTED: list[tuple[Callable[[object], object], object, object]] = [
 _NEVER: tuple[object, ...] = (10**400, True, None, "", "s", "99999999999999")
 REFUSED: list[tuple[Callable[[object], object], object]] = [
     *((values.boolean, raw) for raw in ("", "maybe", 2, None, [1], 1.5)),
+    *((values.fixed_port, raw) for raw in ("0", 0, "65536", "tcp://10.0.0.1:8443", "")),
     *((values.port, raw) for raw in ("-1", "65536", "80.0", "8_0", "٨٠", "", True, 80.0, None)),
     *((values.integer(1, 5), raw) for raw in ("0", 6, "1" * 5000)),
     *(

@@ -148,7 +148,7 @@ async def serving(environ: Mapping[str, str], *, ready: bool = True) -> AsyncIte
     stop, ended = trio.Event(), trio.Event()
 
     async def answer() -> None:
-        await answer_until(stop, plane, lambda: application, sockets)
+        await answer_until(stop, plane, lambda: [application], sockets)
         ended.set()
 
     async with (

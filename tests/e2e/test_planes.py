@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -107,15 +108,18 @@ TABLE = (
 
 
 class Given(NamedTuple):
-    """An answer: headers in their order with lower-case names, what differs each time blanked."""
+    """An answer: headers in their order with lower-case names, what differs each time blanked.
+    `line` is its status line, which HTTP/2 has not."""
 
+    line: str
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     @classmethod
-    def of(cls, status: int, headers: list[tuple[str, str]], body: bytes) -> Given:
-        return cls(status, tuple((name, _blanked(name, value)) for name, value in headers), body)
+    def of(cls, line: str, headers: list[tuple[str, str]], body: bytes) -> Given:
+        blanked = tuple((name, _blanked(name, value)) for name, value in headers)
+        return cls(line, int(line.split()[1]), blanked, body)
 
 
 _BLANKS: Mapping[str, tuple[str, str]] = {
@@ -163,7 +167,7 @@ def over_http1(connection: socket.socket, ask: Ask) -> Given:
     lines += [f"{name}: {value}" for name, value in ask.headers]
     connection.sendall("\r\n".join([*lines, "", ""]).encode())
     reader = connection.makefile("rb")
-    status = int(reader.readline().split()[1])
+    status = reader.readline().decode().removesuffix("\r\n")
     headers = []
     while line := reader.readline().strip():
         name, _, value = line.decode().partition(": ")
@@ -195,14 +199,14 @@ def over_http2(connection: ssl.SSLSocket, ask: Ask) -> Given:
     fields = [(name.lower(), value.strip()) for name, value in ask.headers]
     client.send_headers(1, [*pseudo, *fields], end_stream=True)
     connection.sendall(client.data_to_send())
-    status, headers, body = 0, list[tuple[str, str]](), b""
+    status, headers, body = "", list[tuple[str, str]](), b""
     while True:
         data = connection.recv(65536)
         assert data, "the connection ended before the answer"
         for event in client.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
                 (_, code), *rest = event.headers
-                status = int(code)
+                status = f"HTTP/2 {int(code)}"
                 headers = [(str(name), str(value)) for name, value in rest]
             elif isinstance(event, h2.events.DataReceived):
                 body += event.data or b""
@@ -241,9 +245,9 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
 @pytest.mark.parametrize("ask", TABLE, ids=lambda ask: f"{ask.method} {ask.target[:60]}")
 def test_both_planes_give_the_same_answer(planes: Planes, ask: Ask) -> None:
     edge = planes.edge(ask)
-    assert edge.status == ask.status
+    assert edge.line == f"HTTP/1.1 {ask.status} {HTTPStatus(ask.status).phrase}"
     assert edge == planes.tls_http1(ask)
-    assert edge == planes.tls_http2(ask)
+    assert edge._replace(line=f"HTTP/2 {ask.status}") == planes.tls_http2(ask)
     names = [name for name, _ in edge.headers]
     assert len(names) == len(set(names))
     assert {"date", "x-request-id"} <= set(names)
@@ -294,17 +298,32 @@ def refused(connection: socket.socket, request: bytes) -> Given:
     first, _, body = received.partition(b"\r\n\r\n")
     status, *lines = first.decode().split("\r\n")
     fields = [line.split(": ", 1) for line in lines]
-    return Given.of(int(status.split()[1]), [(name.lower(), value) for name, value in fields], body)
+    return Given.of(status, [(name.lower(), value) for name, value in fields], body)
 
 
 @pytest.mark.parametrize("request_bytes", UNSOUND.values(), ids=UNSOUND)
 def test_both_planes_refuse_what_is_unsound(planes: Planes, request_bytes: bytes) -> None:
     with socket.create_connection(("127.0.0.1", planes.plain), timeout=20) as connection:
         edge = refused(connection, request_bytes)
-    assert edge.status == 400
+    assert edge.line == "HTTP/1.1 400 Bad Request"
     assert ("connection", "close") in edge.headers
     with socket.create_connection(("127.0.0.1", planes.plain), timeout=20) as connection:
         assert over_http1(connection, HEALTHY).status == 200  # from now on the web plane's
         assert refused(connection, request_bytes) == edge
     with planes.by_tls("http/1.1") as connection:
         assert refused(connection, request_bytes) == edge
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [Ask(400, "GET", "/ü"), Ask(400, "GET", "*"), Ask(431, "GET", "/", (("X", "y" * 20_000),))],
+)
+def test_http2_is_refused_the_same(planes: Planes, ask: Ask) -> None:
+    lines = [f"{ask.method} {ask.target} HTTP/1.1", "Host: a"]
+    lines += [f"{name}: {value}" for name, value in ask.headers]
+    with planes.by_tls("http/1.1") as connection:
+        one = refused(connection, "\r\n".join([*lines, "", ""]).encode())
+    assert one.status == ask.status
+    two = planes.tls_http2(ask)
+    assert two.body == one.body
+    assert two.headers == tuple(field for field in one.headers if field[0] != "connection")

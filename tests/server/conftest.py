@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
+import trio
 
-from parparchik.config.model import LogConfig
+from parparchik.config.model import LogConfig, ServerConfig
 from parparchik.server import configure_logging
+from parparchik.server.hypercorn import HypercornConnections
+from parparchik.web import ASGIApp
+from tests.server.web_plane import Server, Start
 
 
 class Logged(io.StringIO):
@@ -44,3 +49,21 @@ def logged() -> Iterator[Logged]:
     yield stream
     structlog.configure(**before[0])
     root.handlers, root.level = before[1], before[2]
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
+    """Starts `HypercornConnections` with an app and settings, on a port of their own."""
+    servers: list[Server] = []
+
+    async def start(app: ASGIApp, **settings: Any) -> Server:
+        connections = HypercornConnections(app, ServerConfig(**{"h2c": True, **settings}))
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(partial(trio.serve_listeners, connections.serve, listeners))
+        servers.append(Server(connections, listeners[0].socket.getsockname()[1]))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        for client in server.clients:
+            client.socket.close()

@@ -3,121 +3,25 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from functools import partial
+import sys
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import h2.config
-import h2.connection
-import h2.events
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from parparchik.access import AccessLog, JSONLines
 from parparchik.config.model import ServerConfig
-from parparchik.server.hypercorn import HypercornConnections
+from parparchik.metrics import Traffic
 from parparchik.server.stream import LINGER_S
-from parparchik.web import ASGIApp
+from tests.server.web_plane import GET, Start, hello, respond, until, when
 
 if TYPE_CHECKING:
     from tests.server.conftest import Logged
 
 STALL_TIMEOUT_S = ServerConfig().write_timeout_s
-GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
-
-
-async def respond(send: Any, body: bytes) -> None:
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-@dataclass
-class Server:
-    connections: HypercornConnections
-    port: int
-    clients: list[trio.SocketStream] = field(default_factory=list)
-
-    async def connect(self) -> trio.SocketStream:
-        self.clients.append(await trio.open_tcp_stream("127.0.0.1", self.port))
-        return self.clients[-1]
-
-
-Start = Callable[..., Any]
-
-
-@pytest.fixture
-async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
-    servers: list[Server] = []
-
-    async def start(app: ASGIApp, **settings: Any) -> Server:
-        connections = HypercornConnections(app, ServerConfig(**{"h2c": True, **settings}))
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(partial(trio.serve_listeners, connections.serve, listeners))
-        servers.append(Server(connections, listeners[0].socket.getsockname()[1]))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        for client in server.clients:
-            client.socket.close()
-
-
-async def hello(scope: Any, receive: Any, send: Any) -> None:
-    await respond(send, b"hello")
-
-
-async def until(stream: trio.abc.ReceiveStream, end: bytes) -> bytes:
-    received = b""
-    while end not in received:
-        piece = await stream.receive_some()
-        if not piece:
-            return received
-        received += piece
-    return received
-
-
-@dataclass
-class H2Client:
-    """HTTP/2 with prior knowledge."""
-
-    stream: trio.SocketStream
-    h2: h2.connection.H2Connection = field(
-        default_factory=lambda: h2.connection.H2Connection(
-            h2.config.H2Configuration(validate_outbound_headers=False)
-        )
-    )
-
-    async def begin(self, path: bytes, *, end_stream: bool = True) -> int:
-        number: int = self.h2.get_next_available_stream_id()
-        if number == 1:
-            self.h2.initiate_connection()
-        headers = [(b":method", b"GET"), (b":path", path), (b":scheme", b"http")]
-        self.h2.send_headers(number, [*headers, (b":authority", b"t")], end_stream=end_stream)
-        await self.flush()
-        return number
-
-    async def flush(self) -> None:
-        await self.stream.send_all(self.h2.data_to_send())
-
-    async def body(self) -> bytes:
-        """Of the next answer; b'' when the connection ends without."""
-        body = b""
-        while data := await self.stream.receive_some():
-            for event in self.h2.receive_data(data):
-                if isinstance(event, h2.events.DataReceived):
-                    body += event.data or b""
-                elif isinstance(event, h2.events.StreamEnded):
-                    return body
-        return body
-
-
-async def test_http2_with_prior_knowledge(start: Start) -> None:
-    client = H2Client(await (await start(hello)).connect())
-    for _ in range(2):
-        await client.begin(b"/")
-        assert await client.body() == b"hello"
 
 
 async def test_a_connection_is_over_when_its_client_has_closed_it(start: Start) -> None:
@@ -135,12 +39,7 @@ async def test_a_connection_is_over_when_its_client_has_closed_it(start: Start) 
 
 async def test_a_half_closed_connection_still_gets_its_answer(start: Start) -> None:
     answer = trio.Event()
-
-    async def later(scope: Any, receive: Any, send: Any) -> None:
-        await answer.wait()
-        await respond(send, b"hello")
-
-    server = await start(later)
+    server = await start(when(answer))
     stream = await server.connect()
     await stream.send_all(GET)
     await stream.send_eof()
@@ -149,24 +48,6 @@ async def test_a_half_closed_connection_still_gets_its_answer(start: Start) -> N
     assert b"hello" in await until(stream, b"hello")
     await wait_all_tasks_blocked()
     assert server.connections.count == 0
-
-
-async def test_an_upload_that_goes_on_after_the_answer_ends_only_its_connection(
-    start: Start, logged: Logged
-) -> None:
-    server = await start(hello)
-    bystander = await server.connect()
-    client = H2Client(await server.connect())
-    number = await client.begin(b"/", end_stream=False)
-    assert await client.body() == b"hello"
-    client.h2.send_data(number, b"more")
-    await client.flush()
-    assert await client.stream.receive_some() == b""
-    await client.stream.aclose()
-    await wait_all_tasks_blocked()
-    assert len(logged.named("connection failed")) == 1
-    await bystander.send_all(GET)
-    assert b"hello" in await until(bystander, b"hello")
 
 
 async def test_an_app_that_crashes_is_a_500_and_logged(start: Start, logged: Logged) -> None:
@@ -242,12 +123,7 @@ async def test_the_answer_under_way_says_that_it_is_the_last(
     start: Start, nursery: trio.Nursery
 ) -> None:
     answer = trio.Event()
-
-    async def later(scope: Any, receive: Any, send: Any) -> None:
-        await answer.wait()
-        await respond(send, b"hello")
-
-    server = await start(later)
+    server = await start(when(answer))
     stream = await server.connect()
     await stream.send_all(GET)
     await wait_all_tasks_blocked()
@@ -299,7 +175,23 @@ async def test_the_unsound_is_refused_after_the_answers_to_what_was_sound(
     assert b"\r\ndate: " in refusal
     assert b"\r\ncontent-length: %d" % len(body) in refusal
     assert b"Content-Length" in body
-    assert server.connections.refused == {"repeated Content-Length": 1}
+    assert server.connections.house.refused == {"repeated Content-Length": 1}
+
+
+async def test_what_comes_while_an_answer_ends_is_refused_once_and_whole(start: Start) -> None:
+    """Whoever finds that it is the refusal's turn: the task that reads, or the one that answers."""
+    server = await start(hello)
+    for steps in range(100):
+        stream = await server.connect()
+        await stream.send_all(GET)
+        for _ in range(steps):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        await stream.send_all(UNSOUND)
+        received = await until(stream, b"nothing more")
+        assert received.count(b"HTTP/1.1 ") == 2
+        assert b"HTTP/1.1 400 " in received
+        await stream.aclose()
+    assert server.connections.house.refused == {"repeated Content-Length": 100}
 
 
 async def test_a_body_that_turns_out_unsound_is_refused_at_once(start: Start) -> None:
@@ -337,17 +229,93 @@ async def test_http2_on_plain_connections_only_where_it_is_wanted(
     assert last.startswith((b"HTTP/1.1 505 ", b"HTTP/1.1 400 "))
 
 
-async def test_a_head_that_never_ends_is_given_up(start: Start, autojump_clock: MockClock) -> None:
+async def test_a_head_that_drips_is_given_up(start: Start, autojump_clock: MockClock) -> None:
     server = await start(hello, header_timeout_s=5.0, idle_timeout_s=60.0)
     stream = await server.connect()
     await stream.send_all(GET)
     await until(stream, b"hello")
-    for _ in range(4):
-        await stream.send_all(b"GET"[:1])
-        await trio.sleep(1)
-    assert server.connections.count == 1
-    await trio.sleep(3)
+    began = trio.current_time()
+    received = b""
+    async with trio.open_nursery() as dripping:
+
+        async def drip() -> None:
+            for i in range(len(GET) - 1):
+                await stream.send_all(GET[i : i + 1])
+                await trio.sleep(1)
+
+        dripping.start_soon(drip)
+        received = await until(stream, b"nothing more")
+        dripping.cancel_scope.cancel()
+    assert trio.current_time() - began < 5 + LINGER_S + 1
+    assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert server.connections.house.timed_out == {"header": 1}
+    assert server.connections.house.refused == {"request timeout": 1}
+
+
+async def test_who_asks_for_nothing_is_not_kept(start: Start, autojump_clock: MockClock) -> None:
+    server = await start(hello, idle_timeout_s=30.0)
+    used, unused, h2 = await server.connect(), await server.connect(), await server.connect_h2()
+    await used.send_all(GET)
+    await until(used, b"hello")
+    await trio.sleep(29)
+    assert server.connections.count == 3
+    await h2.stream.send_all(bytes((0, 0, 8, 6, 0, 0, 0, 0, 0)) + bytes(8))  # a PING asks nothing
+    await trio.sleep(2)
     assert server.connections.count == 0
+    assert server.connections.house.timed_out == {"idle": 3}
+    for stream in (used, unused):
+        assert await until(stream, b"nothing more") == b""
+    await h2.until_closed()
+    assert h2.goodbye == 0
+
+
+async def test_a_head_that_is_on_its_way_is_waited_for_when_it_drains(
+    start: Start, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    server = await start(hello, header_timeout_s=9.0)
+    on_its_way, silent = await server.connect(), await server.connect()
+    for stream in (on_its_way, silent):
+        await stream.send_all(GET[:9])
+    await wait_all_tasks_blocked()
+    nursery.start_soon(server.connections.drain)
+    await trio.sleep(5)
+    await on_its_way.send_all(GET[9:])
+    received = await until(on_its_way, b"nothing more")
+    assert b"\r\nconnection: close\r\n" in received
+    assert received.endswith(b"hello")
+    assert (await until(silent, b"nothing more")).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_every_refusal_is_counted_and_logged_as_the_edge_does(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = await start(hello)
+    traffic = Traffic()
+    server.connections.house.access = AccessLog(traffic, JSONLines(sys.stderr, str))
+    large = GET.replace(b"\r\n\r\n", b"\r\nX: %b\r\n\r\n" % (b"y" * 17_000))
+    for request in (UNSOUND, large):
+        stream = await server.connect()
+        await stream.send_all(request)
+        await until(stream, b"nothing more")
+    client = await server.connect_h2()
+    await client.ask(((b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/ x")))
+    assert traffic.requests() == (("invalid", 400, 2), ("invalid", 431, 1))
+    lines = [msgspec.json.decode(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["status"] for line in lines] == [400, 431, 400]
+    assert {(line["method"], line["path"], line["kind"]) for line in lines} == {("", "", "invalid")}
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
+async def test_a_status_has_its_phrase(start: Start, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    stream = await (await start(app)).connect()
+    await stream.send_all(GET)
+    line = (await until(stream, b"\r\n\r\n")).partition(b"\r\n")[0].decode()
+    assert line == f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
 
 
 async def test_draining_waits_a_moment_for_a_request_that_is_on_its_way(
@@ -363,40 +331,3 @@ async def test_draining_waits_a_moment_for_a_request_that_is_on_its_way(
     received = await until(stream, b"nothing more")
     assert b"\r\nconnection: close\r\n" in received
     assert received.endswith(b"hello")
-
-
-async def test_http2_is_told_to_go_and_what_is_under_way_is_answered(
-    start: Start, nursery: trio.Nursery
-) -> None:
-    answer = trio.Event()
-
-    async def later(scope: Any, receive: Any, send: Any) -> None:
-        await answer.wait()
-        await respond(send, b"hello")
-
-    server = await start(later)
-    client = H2Client(await server.connect())
-    await client.begin(b"/")
-    await wait_all_tasks_blocked()
-    nursery.start_soon(server.connections.drain)
-    await wait_all_tasks_blocked()
-    answer.set()
-    received = b""
-    while data := await client.stream.receive_some():
-        received += data
-    kinds = frame_kinds(received)
-    assert b"hello" in received
-    assert kinds[-1] == GOAWAY
-    assert kinds.index(GOAWAY) < kinds.index(DATA)
-
-
-GOAWAY, DATA = 7, 0
-
-
-def frame_kinds(data: bytes) -> list[int]:
-    kinds = []
-    while data:
-        length = int.from_bytes(data[:3], "big")
-        kinds.append(data[3])
-        data = data[9 + length :]
-    return kinds

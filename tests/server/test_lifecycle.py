@@ -73,6 +73,22 @@ class Process:
         return Connection(await trio.open_tcp_stream("127.0.0.1", self.port))
 
 
+def config_of(
+    *stores: Store,
+    routes: RoutesConfig | None = None,
+    auth: AuthConfig | None = None,
+    server: ServerConfig | None = None,
+) -> Config:
+    return Config(
+        buckets=tuple(BucketConfig(store.bucket, Endpoint()) for store in stores),
+        routes=routes or RoutesConfig(),
+        auth=auth or AuthConfig(),
+        server=replace(
+            server or ServerConfig(), host="127.0.0.1", port=0, shutdown_grace_s=GRACE_S
+        ),
+    )
+
+
 @asynccontextmanager
 async def running(
     *stores: Store,
@@ -81,14 +97,7 @@ async def running(
     server: ServerConfig | None = None,
 ) -> AsyncIterator[Process]:
     """Background tasks, sockets and all; ended when the context is left."""
-    config = Config(
-        buckets=tuple(BucketConfig(store.bucket, Endpoint()) for store in stores),
-        routes=routes or RoutesConfig(),
-        auth=auth or AuthConfig(),
-        server=replace(
-            server or ServerConfig(), host="127.0.0.1", port=0, shutdown_grace_s=GRACE_S
-        ),
-    )
+    config = config_of(*stores, routes=routes, auth=auth, server=server)
     client = S3Client(S3Config())
     s3 = S3(client, stores, CredentialStores({}, client.http))
     process = WholeProcess()
@@ -98,7 +107,7 @@ async def running(
     stop, ended = trio.Event(), trio.Event()
 
     async def run() -> None:
-        await answer_until(stop, plane, lambda: application, sockets)
+        await answer_until(stop, plane, lambda: [application], sockets)
         ended.set()
 
     async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as http:

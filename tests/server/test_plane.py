@@ -17,7 +17,7 @@ from parparchik.model import Answer, Question, Request
 from parparchik.server.listen import listen
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.supervise import Supervisor
-from tests.server.test_hypercorn import respond, until
+from tests.server.web_plane import respond, until
 
 if TYPE_CHECKING:
     from tests.server.conftest import Logged

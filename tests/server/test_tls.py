@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from parparchik.server.listen import listen
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.supervise import Supervisor
 from parparchik.server.tls import Certificate, load_context
-from tests.server.test_hypercorn import DATA, GET, frame_kinds, hello, until
+from tests.server.web_plane import GET, hello, until
 
 if TYPE_CHECKING:
     from tests.server.conftest import Logged
@@ -118,7 +119,7 @@ async def test_http2_is_chosen_where_the_client_speaks_it(authority: Authority) 
         head = len(request).to_bytes(3, "big") + b"\x01\x05\x00\x00\x00\x01" + request
         await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
         await stream.send_all(head)
-        assert DATA in frame_kinds(await until(stream, b"hello"))
+        assert b"hello" in await until(stream, b"hello")
         await stream.aclose()
 
 
@@ -156,6 +157,42 @@ async def test_a_client_that_says_nothing_is_not_waited_for(
         await trio.sleep(3)
         assert plane.count == 0
         await silent.aclose()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"])
+async def test_a_client_that_goes_silent_is_given_up(
+    authority: Authority, autojump_clock: MockClock, sent: bytes
+) -> None:
+    settings = authority.settings(header_timeout_s=5.0, idle_timeout_s=30.0)
+    async with serving(settings) as (plane, port):
+        stream = await connect(port, authority.client())
+        if sent:
+            await stream.send_all(sent)
+        await trio.sleep(4 if sent else 29)
+        assert plane.count == 1
+        await trio.sleep(3)
+        assert plane.count == 0
+        assert plane.connections().timed_out == (("header" if sent else "idle", 1),)
+        received = await until(stream, b"nothing more")
+        assert received.startswith(b"HTTP/1.1 408 " if sent else b"")
+        await stream.transport_stream.aclose()
+
+
+async def test_no_more_connections_than_there_may_be(authority: Authority) -> None:
+    async with serving(authority.settings(max_connections=2)) as (plane, port):
+        first, second = [await connect(port, authority.client()) for _ in range(2)]
+        third = await trio.open_tcp_stream("127.0.0.1", port)  # waits in the kernel's queue
+        await wait_all_tasks_blocked()
+        assert plane.count == 2
+        assert plane.connections().accept_pauses == 1
+        assert b"hello" in await exchange(first)
+        await first.aclose()
+        later = trio.SSLStream(third, authority.client(), server_hostname="localhost")
+        with trio.fail_after(5):
+            await later.do_handshake()
+            assert b"hello" in await exchange(later)
+        await second.aclose()
+        await third.aclose()
 
 
 async def test_plain_http_on_the_port_of_tls_harms_nobody(authority: Authority) -> None:
@@ -227,6 +264,16 @@ def test_what_is_wrong_with_the_files_is_said(
     spoil(authority)
     with pytest.raises(ConfigError, match=message):
         load_context(authority.settings())
+
+
+def test_a_certificate_whose_file_has_no_key(authority: Authority) -> None:
+    settings = replace(authority.settings(), tls_key=None)
+    with pytest.raises(ConfigError, match="no private key in PEM form; PARPARCHIK_TLS_KEY says"):
+        load_context(settings)
+    authority.certificate.write_bytes(
+        authority.key.read_bytes() + authority.certificate.read_bytes()
+    )
+    load_context(settings)
 
 
 async def test_a_port_of_its_own_leaves_the_other_plain(authority: Authority) -> None:

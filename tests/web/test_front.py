@@ -201,12 +201,12 @@ async def test_a_client_that_leaves_before_its_request_is_complete_is_counted(
     assert web.traffic.requests() == (("other", 499, 1),)
 
 
-async def test_websockets_are_refused(web: Web) -> None:
+async def test_who_asks_for_a_websocket_is_answered_in_http(web: Web) -> None:
     upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
     reply = await web.ask(
         "GET", "/photos/a", [*upgrade, "Sec-WebSocket-Key: eDEyMzQ1Njc4OTAxMjM0NQ=="]
     )
-    assert reply.status == 403
+    assert reply.status == 302
 
 
 async def test_requests_are_counted_by_kind_and_status(web: Web) -> None:

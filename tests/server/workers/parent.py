@@ -50,7 +50,7 @@ async def main(count: int) -> None:
         await nursery.start(application.run)
         await nursery.start(obey_signals, stop, lambda: nursery.start_soon(change))
         log.info("listening", urls=[url_of(config.server, each) for each in sockets])
-        await answer_until(stop, group, lambda: application, sockets)
+        await answer_until(stop, group, lambda: [application], sockets)
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
