@@ -14,7 +14,8 @@ from parparchik.cli.grants import policies
 from parparchik.cli.options import bucket_names, config_option, load_quietly, run
 from parparchik.cli.table import table
 from parparchik.config import Config
-from parparchik.server import build_s3, exposed_buckets
+from parparchik.errors import ConfigError
+from parparchik.server import Certificate, build_s3, exposed_buckets
 
 _RESULTS = {True: "ok", False: "FAILED", None: "note"}
 
@@ -30,7 +31,7 @@ def check(config_file: Path | None, no_write: bool) -> int:
     """
     loaded, environ = load_quietly(config_file)
     config = loaded.config
-    findings = run(_examine, config, environ, not no_write)
+    findings = [*_certificate(config), *run(_examine, config, environ, not no_write)]
     rows = [("BUCKET", "CHECK", "RESULT", "DETAIL")]
     rows.append(("", "settings", "ok", f"buckets in priority order: {bucket_names(config)}"))
     notes = [*loaded.warnings, *_exposure(config)]
@@ -54,6 +55,19 @@ def _exposure(config: Config) -> list[str]:
         return []
     where = f"{config.server.host}:{config.server.port}"
     return [f"no API key is set: everybody who reaches {where} can read {', '.join(exposed)}"]
+
+
+def _certificate(config: Config) -> list[tuple[str, list[Finding]]]:
+    """Findings of no bucket."""
+    if config.server.tls_certificate is None:
+        return []
+    try:
+        Certificate(config.server)
+    except ConfigError as error:
+        finding = Finding("certificate", passed=False, detail=str(error))
+    else:
+        finding = Finding("certificate", passed=True, detail=str(config.server.tls_certificate))
+    return [("", [finding])]
 
 
 async def _examine(

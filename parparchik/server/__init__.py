@@ -8,9 +8,11 @@ from parparchik.server.exposure import exposed_buckets
 from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.serve import serve
 from parparchik.server.signals import StoppedAtOnce
+from parparchik.server.tls import Certificate
 from parparchik.server.wire import build_s3, open_stores
 
 __all__ = [
+    "Certificate",
     "StoppedAtOnce",
     "build_s3",
     "configure_logging",

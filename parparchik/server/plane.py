@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
-import structlog
 import trio
 
 from parparchik.access import AccessLog, RequestIds
-from parparchik.config.model import Config, ServerConfig
+from parparchik.config.model import ServerConfig
 from parparchik.edge import Edge, Limits
 from parparchik.metrics import ConnectionStatistics
 from parparchik.model import Question, Request
@@ -25,12 +25,10 @@ from parparchik.server.accept import Acceptor
 from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import speaks_tls
 from parparchik.server.supervise import Supervisor
-from parparchik.server.tls import Certificate
+from parparchik.server.tls import Certificate, Pem
 from parparchik.web import BY_PATH, ASGIApp
 
 Ask = Callable[[Request], Question]
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,13 @@ class Answering:
     ask: Ask
     app: ASGIApp
     access: AccessLog
+
+
+class Answerer(Protocol):
+    """An application, of which a plane needs no more."""
+
+    @property
+    def answering(self) -> Answering: ...
 
 
 class Plane:
@@ -85,15 +90,15 @@ class Plane:
         """Open connections."""
         return self._edge.count + self._connections.count
 
-    def renew_certificate(self, config: ServerConfig) -> None:
-        """Handshakes that begin from now on show what is in the files now. Raises ConfigError,
-        and then nothing has changed."""
-        if self._certificate is not None and config.tls_certificate is not None:
-            self._certificate.renew(config)
-            log.info("certificate read", file=str(config.tls_certificate))
+    def renew_certificate(self, config: ServerConfig, pem: Pem) -> None:
+        """Handshakes that begin from now on show `pem`. Raises ConfigError, and then nothing has
+        changed."""
+        if self._certificate is not None:
+            self._certificate.renew(config, pem)
 
-    async def install(self, config: Config, answering: Answering) -> None:
-        """From now on requests are answered by `answering`, on the connections that there are."""
+    async def install(self, application: Answerer) -> None:
+        """From now on it answers requests, on the connections that there are."""
+        answering = application.answering
         self._connections.app = answering.app
         self._connections.house.access = answering.access
         self._edge.renew(ask=answering.ask, access=answering.access)

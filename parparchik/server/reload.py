@@ -20,10 +20,14 @@ from parparchik.config.model import Config, ServerConfig
 from parparchik.errors import ConfigError, ParparchikError
 from parparchik.registry import PersistFailed
 from parparchik.server.log import configure_logging, configured_secrets
-from parparchik.server.plane import Plane
+from parparchik.server.tls import Pem, read_pem
 from parparchik.server.wire import Application, Process
 
 RETIRE_AT_LEAST_S = 1.0
+
+SAY_AFTER_S = 5.0
+SAY_EVERY_S = 600.0
+"""New settings that wait are told of after so long, then at intervals that double up to that."""
 
 CHANGES_LIVE = {
     *("shutdown_delay_s", "shutdown_grace_s"),
@@ -38,7 +42,7 @@ log = structlog.get_logger(__name__)
 class Lives(Protocol):
     """Whoever answers, and can be given another application to answer for."""
 
-    def renew_certificate(self, config: ServerConfig) -> None:
+    def renew_certificate(self, config: ServerConfig, pem: Pem) -> None:
         """Raises ConfigError; then the one before stays."""
         ...
 
@@ -46,19 +50,6 @@ class Lives(Protocol):
         """Returns when it answers. Raises ParparchikError where it cannot; then the one before
         stays."""
         ...
-
-
-class InProcess:
-    """A plane of this process as what `Lives`."""
-
-    def __init__(self, plane: Plane) -> None:
-        self._plane = plane
-
-    def renew_certificate(self, config: ServerConfig) -> None:
-        self._plane.renew_certificate(config)
-
-    async def install(self, application: Application) -> None:
-        await self._plane.install(application.config, application.answering)
 
 
 class Reloader:
@@ -122,7 +113,7 @@ class Reloader:
             loaded = await trio.to_thread.run_sync(self._reread)
             config = _runnable(running, loaded.config)
             new = self._build(config)
-            self._lives.renew_certificate(config.server)
+            self._renew_certificate(config.server)
         except ConfigError as error:
             log.error("settings refused, the running ones stay", reason=str(error))  # noqa: TRY400
             return None
@@ -138,11 +129,18 @@ class Reloader:
         log.info("settings read, their application starts beside the running one")
         scope = await self._nursery.start(new.run)
         try:
-            await new.until_ready()
+            await _until_ready(new)
         except BaseException:
             scope.cancel()
             raise
         return new, scope
+
+    def _renew_certificate(self, config: ServerConfig) -> None:
+        """At once, whatever else has changed: nobody must wait for a bucket with a certificate
+        that ends. Raises ConfigError."""
+        if config.tls_certificate is not None:
+            self._lives.renew_certificate(config, read_pem(config))
+            log.info("certificate read", file=str(config.tls_certificate))
 
     async def _change(self, new: Application, scope: trio.CancelScope) -> None:
         """Not to be given up half-way: where there are workers, some answer for `new` already."""
@@ -180,6 +178,25 @@ class Reloader:
 async def _give_way(event: trio.Event, scope: trio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
+
+
+async def _until_ready(new: Application) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_say_that_it_waits, new)
+        await new.until_ready()
+        nursery.cancel_scope.cancel()
+
+
+async def _say_that_it_waits(new: Application) -> None:
+    pause_s = SAY_AFTER_S
+    while True:
+        await trio.sleep(pause_s)
+        log.warning(
+            "the running settings are still in use, the new ones wait",
+            reason=new.readiness.reason(),
+            errors={name: error for name, error in new.service.statistics().errors if error},
+        )
+        pause_s = min(2 * pause_s, SAY_EVERY_S)
 
 
 async def _flush(old: Application) -> None:

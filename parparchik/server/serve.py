@@ -17,7 +17,7 @@ from parparchik.server.exposure import exposed_buckets, exposure_banner
 from parparchik.server.listen import listen, url_of
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
-from parparchik.server.reload import InProcess, Lives, Reloader
+from parparchik.server.reload import Lives, Reloader
 from parparchik.server.signals import obey_signals
 from parparchik.server.wire import (
     Application,
@@ -83,8 +83,7 @@ async def serve(
     answers: Answers
     lives: Lives
     if worker_count(config.server) == 1:
-        plane = build_plane(config.server, application, process)
-        answers, lives = plane, InProcess(plane)
+        answers = lives = build_plane(config.server, application, process)
     else:
         answers = lives = WorkerGroup(worker_command, application, environ)
     sockets = await listen(config.server, environ)
@@ -102,10 +101,13 @@ async def serve(
         nursery.start_soon(reloader.run, stop)
         nursery.start_soon(report_progress, application.service, on_progress)
         urls = [url_of(config.server, each) for each in sockets]
-        log.info("listening", urls=urls)
-        if on_ready is not None:
-            on_ready(urls)
-        await answer_until(stop, answers, lambda: reloader.alive, sockets)
+
+        def tell() -> None:
+            log.info("listening", urls=urls)
+            if on_ready is not None:
+                on_ready(urls)
+
+        await answer_until(stop, answers, lambda: reloader.alive, sockets, on_start=tell)
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
@@ -126,13 +128,17 @@ async def answer_until(
     answers: Answers,
     alive: Callable[[], Sequence[Application]],
     sockets: Sequence[socket.socket],
+    *,
+    on_start: Callable[[], object] = lambda: None,
 ) -> None:
     """Answer requests until `stop` is set, then end in order, as the settings of the last of the
-    applications that are `alive` say, and write the last change of each. Closes the sockets."""
+    applications that are `alive` say, and write the last change of each. Closes the sockets.
+    `on_start` is called when requests are taken."""
     deadline = trio.current_time()
     async with trio.open_nursery() as nursery:
         try:
             await nursery.start(answers.serve, sockets)
+            on_start()
             await stop.wait()
             current = alive()[-1]
             current.readiness.stop()

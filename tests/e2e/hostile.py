@@ -114,9 +114,15 @@ class Planes:
     def ways(self) -> tuple[Callable[[], Any], ...]:
         return (self.edge, self.handed_over, self.tls)
 
-    async def see(self, brought: Sequence[tuple[Callable[[], Any], Sequence[bytes]]]) -> list[Seen]:
+    async def see(
+        self,
+        brought: Sequence[tuple[Callable[[], Any], Sequence[bytes]]],
+        *,
+        quiet_s: float = QUIET_S,
+    ) -> list[Seen]:
         """What becomes of each stream, given as the way that it goes and its pieces; all at once,
-        each piece when everybody is done with the ones before."""
+        each piece when everybody is done with the ones before, which is when nothing has happened
+        for `quiet_s`."""
         received = [b""] * len(brought)
         closed = [False] * len(brought)
 
@@ -141,7 +147,7 @@ class Planes:
                     for number, (_, pieces) in enumerate(brought):
                         if turn < len(pieces):
                             senders.start_soon(send, number, streams[number], pieces[turn])
-                await trio.testing.wait_all_tasks_blocked(QUIET_S)
+                await trio.testing.wait_all_tasks_blocked(quiet_s)
             readers.cancel_scope.cancel()
         for stream in streams:
             await trio.aclose_forcefully(stream)

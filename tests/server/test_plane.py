@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from parparchik.access import AccessLog, RequestIds
-from parparchik.config.model import Config, ServerConfig
+from parparchik.config.model import ServerConfig
 from parparchik.metrics import Traffic
 from parparchik.model import Answer, Question, Request
 from parparchik.server.listen import listen
@@ -52,6 +52,11 @@ def answering(body: bytes) -> Answering:
     return Answering(ask, app, AccessLog(Traffic()))
 
 
+@dataclass
+class Application:
+    answering: Answering
+
+
 @asynccontextmanager
 async def serving(supervisor: Supervisor, body: bytes) -> AsyncIterator[tuple[Plane, int]]:
     settings = ServerConfig(host="127.0.0.1", port=0)
@@ -72,8 +77,7 @@ async def test_another_answers_on_the_connections_that_there_are() -> None:
             for stream, request in ((edge, FILE), (web, STATUS)) * 2:
                 await stream.send_all(request)
                 assert (await until(stream, b"one")).endswith(b"one")
-            config: Any = Config
-            await plane.install(config, answering(b"other"))
+            await plane.install(Application(answering(b"other")))
             for stream, request in ((edge, FILE), (web, STATUS)) * 2:
                 await stream.send_all(request)
                 assert (await until(stream, b"other")).endswith(b"other")
@@ -97,8 +101,8 @@ async def test_an_edge_that_breaks_is_seen_and_begins_again(logged: Logged) -> N
     supervisor = Supervisor()
     async with serving(supervisor, b"one") as (plane, port):
         await trio.sleep(0.01)
-        config: Any = Config
-        await plane.install(config, replace(answering(b"one"), access=BreaksOnce(Traffic())))
+        broken = replace(answering(b"one"), access=BreaksOnce(Traffic()))
+        await plane.install(Application(broken))
         with trio.fail_after(5):
             while supervisor.down is None:
                 await trio.sleep(0.01)

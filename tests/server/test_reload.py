@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from parparchik.config import Loaded
 from parparchik.config.model import Config, RoutesConfig, S3Config
 from parparchik.s3 import S3Client
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.listen import listen
-from parparchik.server.reload import InProcess, Reloader
+from parparchik.server.reload import SAY_AFTER_S, Reloader
 from parparchik.server.serve import answer_until
 from parparchik.server.wire import S3, Application, Process, build_application, build_plane
 from tests.server.test_lifecycle import BUCKET, Store, config_of
@@ -91,7 +92,7 @@ async def serving(*stores: Store) -> AsyncIterator[Server]:
     async with trio.open_nursery() as nursery:
         scope = await nursery.start(application.run)
         reloader = Reloader(
-            *(application, scope, process, InProcess(plane)),
+            *(application, scope, process, plane),
             reread=lambda: Loaded(server.config),
             build=build,
             environ={},
@@ -206,3 +207,26 @@ async def test_settings_that_are_the_same_change_nothing(logged: Logged) -> None
         assert server.alive == (server.built[0],)
         assert (await server.get("/photos/cat.jpg")).status_code == 302
         assert len(logged.named("settings unchanged")) == 1
+
+
+async def test_new_settings_that_wait_are_told_of_ever_more_seldom(
+    logged: Logged, capsys: pytest.CaptureFixture[str], autojump_clock: MockClock
+) -> None:
+    def told() -> list[str]:
+        """By the log of the new settings, which is standard error's."""
+        lines = capsys.readouterr().err.splitlines()
+        return [line for line in lines if "the running settings are still in use" in line]
+
+    async with serving(Store(BUCKET, "cat.jpg")) as server:
+        away = Store(BUCKET, "dog.jpg")
+        away.fail()
+        await server.begin_change(away, verify_ttl_s=9)
+        await trio.sleep(8 * SAY_AFTER_S)
+        lines = told()
+        assert len(lines) == 3  # after 1, 3 and 7 times as long
+        assert '"errors": {"photos": "S3 is away"}' in lines[0]
+        away.mend()
+        await server.changed()
+        told()
+        await trio.sleep(100 * SAY_AFTER_S)
+        assert told() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from parparchik.metrics import Traffic
 from parparchik.server.listen import listen
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.supervise import Supervisor
-from parparchik.server.tls import Certificate, load_context
+from parparchik.server.tls import Certificate, read_pem
 from tests.server.web_plane import GET, hello, until
 
 if TYPE_CHECKING:
@@ -214,13 +215,13 @@ async def test_a_certificate_is_renewed_and_a_bad_one_is_not(
         old = await connect(port, authority.client())
         first = old.getpeercert(binary_form=True)
         authority.issue()
-        plane.renew_certificate(settings)
+        plane.renew_certificate(settings, read_pem(settings))
         new = await connect(port, authority.client())
         second = new.getpeercert(binary_form=True)
         assert first != second
         authority.key.write_text("no key")
         with pytest.raises(ConfigError, match="PARPARCHIK_TLS_KEY"):
-            plane.renew_certificate(settings)
+            plane.renew_certificate(settings, read_pem(settings))
         newest = await connect(port, authority.client())
         assert newest.getpeercert(binary_form=True) == second
         for stream in (old, new, newest):
@@ -263,17 +264,28 @@ def test_what_is_wrong_with_the_files_is_said(
 ) -> None:
     spoil(authority)
     with pytest.raises(ConfigError, match=message):
-        load_context(authority.settings())
+        Certificate(authority.settings())
 
 
 def test_a_certificate_whose_file_has_no_key(authority: Authority) -> None:
     settings = replace(authority.settings(), tls_key=None)
     with pytest.raises(ConfigError, match="no private key in PEM form; PARPARCHIK_TLS_KEY says"):
-        load_context(settings)
+        Certificate(settings)
     authority.certificate.write_bytes(
         authority.key.read_bytes() + authority.certificate.read_bytes()
     )
-    load_context(settings)
+    Certificate(settings)
+
+
+def test_what_was_read_is_used_whatever_becomes_of_the_files(authority: Authority) -> None:
+    settings = authority.settings()
+    pem = read_pem(settings)
+    authority.certificate.write_text("-")
+    authority.key.unlink()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    Certificate(settings, pem)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert "KEY" not in repr(pem)
 
 
 async def test_a_port_of_its_own_leaves_the_other_plain(authority: Authority) -> None:

@@ -18,7 +18,7 @@ import trio
 from parparchik.config.model import LogFormat, ServerConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Family, GroupExposition, Sum
-from parparchik.server.tls import Certificate
+from parparchik.server.tls import Pem, make_context, read_pem
 from parparchik.server.wire import Application
 from parparchik.server.workers import settings
 from parparchik.server.workers.hub import Hub
@@ -62,7 +62,8 @@ class _Generation:
 class WorkerGroup:
     """Processes that are started by `command` and answer for the registry of an application.
 
-    `serve.Answers`, `reload.Lives` and `metrics.Members`.
+    `serve.Answers`, `reload.Lives` and `metrics.Members`. To build it raises ConfigError for a
+    certificate that cannot be used. Workers are given what was read of it, and read no file.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class WorkerGroup:
         self._rolling = trio.Lock()
         self._sockets: Sequence[socket.socket] = ()
         self._nursery: trio.Nursery | None = None
+        self._pem = _accepted(application.config.server)
         self._turns = Turns.create(self._size)
         self._generation = self._generation_of(application)
 
@@ -115,28 +117,26 @@ class WorkerGroup:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Keep the workers running, until cancelled. Started when each has come up or died once.
-        Raises NoWorkers when all have died."""
+        """Keep the workers running, until cancelled. Started when one has come up. Raises NoWorkers
+        when each has died once, or takes too long."""
         self._sockets = sockets
+        log.info("workers start", count=self._size)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._generation.hub.run)
             first = [self._begin(number) for number in self._numbers]
-            for member in first:
-                await _settled(member)
-            if not any(member.alive for member in first):
+            if not await _any_up(first):
                 raise NoWorkers(f"none of {self._size} workers has come up; the log says why")
             nursery.start_soon(self._collect)
             task_status.started()
 
-    def renew_certificate(self, config: ServerConfig) -> None:
-        """Have the workers read it anew, one after the other. Raises ConfigError, and then nothing
-        has changed. Where settings have changed, too, `install` is still to come, and does it."""
-        if config.tls_certificate is None:
-            return
-        Certificate(config)
-        if config == self._generation.server and self._nursery is not None:
-            self._nursery.start_soon(self._renew)
+    def renew_certificate(self, config: ServerConfig, pem: Pem) -> None:
+        """Have the workers show `pem`, and those that are still to be started. Raises ConfigError,
+        and then nothing has changed."""
+        make_context(config, pem)
+        self._pem = pem
+        for member in {*self._all, *self._members.values()}:
+            member.renew_certificate(pem)
 
     async def install(self, application: Application) -> None:
         """From now on workers answer for `application`; returns when they do. Raises NoWorkers
@@ -151,12 +151,6 @@ class WorkerGroup:
             self._generation = before
             raise
         before.hub.retire()
-
-    async def _renew(self) -> None:
-        try:
-            await self._roll()
-        except NoWorkers as error:
-            log.error("certificate not renewed", reason=str(error))  # noqa: TRY400
 
     async def _roll(self) -> None:
         """Change every worker for a new one, one after the other. Raises NoWorkers, and nothing has
@@ -204,8 +198,12 @@ class WorkerGroup:
     def _begin(self, number: int) -> Member:
         """A member for this place, and whoever has to follow it there."""
         assert self._nursery is not None  # noqa: S101  `serve` is at work
-        member = self._members[number] = Member(number, self._generation.hub)
+        member = self._member(number)
         self._nursery.start_soon(self._keep, member, self._generation)
+        return member
+
+    def _member(self, number: int) -> Member:
+        member = self._members[number] = Member(number, self._generation.hub, self._pem)
         return member
 
     async def _keep(self, member: Member, generation: _Generation) -> None:
@@ -225,7 +223,8 @@ class WorkerGroup:
             self.restarts += 1
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             generation = self._generation
-            member = self._members[member.number] = Member(member.number, generation.hub)
+            member = self._member(member.number)
+            log.info("worker starts again", worker=member.number)
 
     async def _run(self, member: Member, generation: _Generation) -> int | None:
         self._all.add(member)
@@ -266,3 +265,26 @@ async def _settled(member: Member) -> None:
 
             nursery.start_soon(wait, member.up)
             nursery.start_soon(wait, member.ended)
+
+
+async def _any_up(members: Sequence[Member]) -> bool:
+    """Returns when one is up, or none can be waited for any longer."""
+    async with trio.open_nursery() as nursery:
+
+        async def watch(member: Member) -> None:
+            await _settled(member)
+            if member.alive:
+                nursery.cancel_scope.cancel()
+
+        for member in members:
+            nursery.start_soon(watch, member)
+    return any(member.alive for member in members)
+
+
+def _accepted(config: ServerConfig) -> Pem | None:
+    """What the files of the certificate hold, if there is to be one. Raises ConfigError."""
+    if config.tls_certificate is None:
+        return None
+    pem = read_pem(config)
+    make_context(config, pem)
+    return pem

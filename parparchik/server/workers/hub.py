@@ -1,7 +1,8 @@
 """The parent's side: one registry, and a port for each worker that stands on it.
 
-A worker's report is applied as if the parent's own HEAD had said it, but for one thing: that a key
-is gone counts only while the registry has the very entry that the worker saw gone. Every change of
+A worker's report is applied as if the parent's own HEAD had said it, as long as the registry has
+what the worker had seen before, or has what it sees now. Else two reports have crossed, and S3 is
+asked (`disputes`). Every change of
 the registry, whoever made it, is told at all ports: gathered for `BATCH_S`, with the value that a
 key has by then, so a key that changes often costs no more. A worker that does not keep up, and all
 of them when very many keys change at once, are told to forget what they know instead.
@@ -20,6 +21,7 @@ from parparchik.model import Entry, ObjectHead
 from parparchik.registry import Service, bucket_index, pack, size_and_time
 from parparchik.server.workers import messages as m
 from parparchik.server.workers.channel import Channel
+from parparchik.server.workers.disputes import Disputes
 from parparchik.server.workers.faults import to_message
 from parparchik.web import Exposition, Readiness
 
@@ -45,6 +47,7 @@ class Hub:
         self.ports: set[Port] = set()
         self._readiness = readiness
         self._retired = False
+        self._disputes = Disputes(service.resolver.verify, self._tell_all)
         service.registry.on_change = self._changed
 
     def state(self) -> m.State:
@@ -52,13 +55,16 @@ class Hub:
         return m.State(service.ready, self._readiness.reason(), service.count)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Tell of readiness, and that the parent lives. Until cancelled, or retired and left by
-        all: a registry that nobody stands on any more must not be kept."""
+        """Tell of readiness, and that the parent lives; settle disputes. Until cancelled, or
+        retired and left by all: a registry that nobody stands on any more must not be kept."""
         task_status.started()
-        while self.ports or not self._retired:
-            for port in self.ports:
-                port.tell_state()
-            await trio.sleep(LOOK_S)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._disputes.run)
+            while self.ports or not self._retired:
+                for port in self.ports:
+                    port.tell_state()
+                await trio.sleep(LOOK_S)
+            nursery.cancel_scope.cancel()
 
     def retire(self) -> None:
         """No worker will be started on it any more."""
@@ -75,20 +81,25 @@ class Hub:
             for port in self.ports:
                 port.note(keys)
 
+    def _tell_all(self, key: str) -> None:
+        """Also where nothing has changed: some worker knows it otherwise."""
+        self._changed([key])
+
     def apply(self, changes: Iterable[m.Change], reporter: Port) -> None:
         """What a worker's HEADs have changed."""
         registry, resolver = self.service.registry, self.service.resolver
         for change in changes:
-            key, now = change.key, m.from_bytes(change.now)
+            key, seen, now = change.key, m.from_bytes(change.seen), m.from_bytes(change.now)
             if change.duplicate is not None:
                 registry.set_duplicate(key, change.duplicate)
+            elif key in self._disputes or registry.packed(key) not in (seen, now):
+                if not self._disputes.add(key):
+                    reporter.note([key])  # and has to do with what is there
             elif now is not None:
                 size_bytes, last_modified_s = size_and_time(now)
                 resolver.learn(key, bucket_index(now), ObjectHead(size_bytes, last_modified_s))
-            elif registry.packed(key) == m.from_bytes(change.seen):
-                resolver.forget(key)
             else:
-                reporter.note([key])  # it was wrong, and is told what is there
+                resolver.forget(key)
 
 
 class Question(Protocol):

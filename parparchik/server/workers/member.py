@@ -14,6 +14,7 @@ import trio
 from parparchik import __version__
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Family
+from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
 from parparchik.server.workers.channel import Channel
 from parparchik.server.workers.hub import Hub, Port
@@ -29,15 +30,16 @@ log = structlog.get_logger(__name__)
 
 
 class Member:
-    """Runs one process and talks to it."""
+    """Runs one process and talks to it. `pem` is what it shows where TLS is spoken."""
 
-    def __init__(self, number: int, hub: Hub) -> None:
+    def __init__(self, number: int, hub: Hub, pem: Pem | None = None) -> None:
         self.number = number
         self.up = trio.Event()
         self.ended = trio.Event()
         self.told_to_stop = False
         self.families: Sequence[Family] = ()  # as it told them last
         self._hub = hub
+        self._pem = pem
         self._channel: Channel | None = None
         self._process: trio.Process | None = None
 
@@ -69,7 +71,7 @@ class Member:
             channel.post(
                 m.Setup(
                     *(__version__, self.number, config, environ),
-                    *(descriptors, turns.descriptor, turns.size),
+                    *(descriptors, turns.descriptor, turns.size, self._pem),
                 )
             )
             if self.told_to_stop:
@@ -98,6 +100,7 @@ class Member:
     def _handle(self, message: msgspec.Struct) -> None:
         match message:
             case m.Up():
+                log.info("worker up", worker=self.number)
                 self.up.set()
             case m.Ended():
                 self.families = message.families
@@ -105,6 +108,12 @@ class Member:
     @property
     def alive(self) -> bool:
         return self.up.is_set() and not self.ended.is_set()
+
+    def renew_certificate(self, pem: Pem) -> None:
+        """Also where it is still being started."""
+        self._pem = pem
+        if self._channel is not None:
+            self._channel.post(m.Renew(pem))
 
     async def ask_numbers(self) -> None:
         """Bring `families` up to date, if the worker answers."""

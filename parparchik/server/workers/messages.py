@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from parparchik.metrics import Family
+from parparchik.server.tls import Pem
 
 PACKED_BYTES = 12  # 34 bits of time, 48 of size, 8 of bucket index
 
@@ -104,7 +105,8 @@ class NextBatch(_Message, tag=14, frozen=True):
 
 class Setup(_Message, tag=20, frozen=True):
     """First of all: who the worker is, and the accepted configuration (`settings.encode`).
-    `sockets` are descriptors that it has inherited, as is `turns`, the table of all `workers`."""
+    `sockets` are descriptors that it has inherited, as is `turns`, the table of all `workers`.
+    `pem`: where TLS is spoken, what was accepted of its files."""
 
     version: str
     worker: int
@@ -113,6 +115,7 @@ class Setup(_Message, tag=20, frozen=True):
     sockets: list[int]
     turns: int
     workers: int
+    pem: Pem | None = None
 
 
 class State(_Message, tag=21, frozen=True):
@@ -144,6 +147,12 @@ class Stop(_Message, tag=25, frozen=True):
     """Accept nothing more, finish what is under way within `grace_s`, and end."""
 
     grace_s: float
+
+
+class Renew(_Message, tag=26, frozen=True):
+    """Another certificate, of the same files."""
+
+    pem: Pem
 
 
 # -- asked of a worker ----------------------------------------------------------------------------
@@ -221,6 +230,7 @@ ToWorker = (
     | Changes
     | Forget
     | Stop
+    | Renew
     | GiveNumbers
     | Located
     | Relocated

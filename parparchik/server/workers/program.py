@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -17,7 +18,7 @@ from parparchik.s3 import S3Client, S3Statistics
 from parparchik.server.log import access_lines, configured_secrets
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.supervise import BackgroundTask, Supervisor
-from parparchik.server.tls import Certificate
+from parparchik.server.tls import Certificate, Pem
 from parparchik.server.wire import Process, build_s3
 from parparchik.server.workers.mirror import Mirror, WorkerLookup
 from parparchik.server.workers.owner import Owner
@@ -27,20 +28,23 @@ from parparchik.web import Front, Management, create_management
 @dataclass(frozen=True, slots=True)
 class WorkerProgram:
     """`tasks` run in the background, each supervised; `prepared` returns when they are ready for a
-    request; `families` are the numbers of this process."""
+    request; `families` are the numbers of this process; `renew_certificate` takes what the parent
+    has accepted."""
 
     plane: Plane
     supervisor: Supervisor
     tasks: tuple[tuple[str, BackgroundTask], ...]
     prepared: Callable[[], Awaitable[None]]
     families: Callable[[], list[Family]]
+    renew_certificate: Callable[[Pem], None]
 
 
 class BuildProgram(Protocol):
-    """Puts a worker together for a configuration, on whoever owns the registry."""
+    """Puts a worker together for a configuration, on whoever owns the registry. `pem` is its
+    certificate where it speaks TLS."""
 
     def __call__(
-        self, config: Config, environ: Mapping[str, str], owner: Owner
+        self, config: Config, environ: Mapping[str, str], owner: Owner, pem: Pem | None
     ) -> WorkerProgram: ...
 
 
@@ -94,7 +98,9 @@ class WorkerSources:
         return self.process.supervisor.restarts()
 
 
-def build_worker(config: Config, environ: Mapping[str, str], owner: Owner) -> WorkerProgram:
+def build_worker(
+    config: Config, environ: Mapping[str, str], owner: Owner, pem: Pem | None
+) -> WorkerProgram:
     """`BuildProgram`. Raises ConfigError."""
     process = Process()
     lines = access_lines(config.log, secrets=configured_secrets(config, environ))
@@ -117,7 +123,7 @@ def build_worker(config: Config, environ: Mapping[str, str], owner: Owner) -> Wo
     plane = Plane(
         *(server, Answering(responder.ask, front, access)),
         *(process.supervisor, process.request_ids),
-        certificate=None if server.tls_certificate is None else Certificate(server),
+        certificate=None if pem is None else Certificate(server, pem),
     )
     process.connections = plane.connections
 
@@ -132,4 +138,5 @@ def build_worker(config: Config, environ: Mapping[str, str], owner: Owner) -> Wo
         tasks=(*s3.tasks, ("verification", renew)),
         prepared=s3.first_credentials,
         families=Exposition(sources).families,
+        renew_certificate=partial(plane.renew_certificate, server),
     )

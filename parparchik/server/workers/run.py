@@ -18,6 +18,7 @@ from parparchik import __version__
 from parparchik.errors import ParparchikError
 from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.supervise import BackgroundTask
+from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
 from parparchik.server.workers import settings
 from parparchik.server.workers.channel import Channel
@@ -45,6 +46,7 @@ class _Conversation:
         self.told_who = trio.Event()
         self.told_to_stop = trio.Event()
         self.setup: m.Setup | None = None
+        self.pem: Pem | None = None
         self.owner: RemoteOwner | None = None
         self.grace_s = 0.0
         self.program: WorkerProgram | None = None
@@ -53,11 +55,15 @@ class _Conversation:
     def handle(self, message: msgspec.Struct) -> None:
         match message:
             case m.Setup():
-                self.setup = message
+                self.setup, self.pem = message, message.pem
                 if message.version == __version__:
                     config = settings.decode(message.config)
                     self.owner = RemoteOwner(self._channel, [b.bucket for b in config.buckets])
                 self.told_who.set()
+            case m.Renew():
+                self.pem = message.pem
+                if self.program is not None:
+                    self.program.renew_certificate(message.pem)
             case m.Stop():
                 self.grace_s = message.grace_s
                 self.told_to_stop.set()
@@ -97,7 +103,7 @@ async def _live(said: _Conversation, channel: Channel, build: BuildProgram) -> N
     config = settings.decode(setup.config)
     structlog.contextvars.bind_contextvars(worker=setup.worker)
     configure_logging(config.log, secrets=configured_secrets(config, setup.environ))
-    program = said.program = build(config, setup.environ, owner)
+    program = said.program = build(config, setup.environ, owner, said.pem)
     turn = Turns(setup.turns, setup.workers).at(setup.worker - 1)
     sockets = [
         SharedListener(descriptor, turn, lambda: program.plane.count)

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from parparchik.errors import Overloaded, Unavailable
 from parparchik.model import Bucket
 from parparchik.registry import pack
+from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
 from parparchik.server.workers.hub import ALIVE_S, CHANGES_MAX
 from parparchik.server.workers.remote import FIND_LIMIT_S, REPORTS_MAX, SILENT_S
@@ -343,6 +344,8 @@ def test_every_message_survives_its_way() -> None:
         m.Changes([row, ("gone", None)]),
         m.Batch(1, [row]),
         m.Setup("1.2", 3, b"c", {"A": "b"}, [5, 6], 7, 4),
+        m.Setup("1.2", 3, b"c", {"A": "b"}, [5, 6], 7, 4, Pem(b"certificate", b"key")),
+        m.Renew(Pem(b"certificate", b"key")),
         m.Failed(1, "Denied", "no"),
     ):
         union = m.ToWorker | m.ToParent
