@@ -100,6 +100,12 @@ class Pipeline:
         record.add(perf_counter() - began_s, connection.client, request_id)
         return response
 
+    async def _take_turns(self) -> None:
+        while self.queued:
+            await trio.lowlevel.checkpoint()
+            self.next_turns(perf_counter())
+            self._answering.access.flush()
+
     def _answer_some(self, connection: Connection, began_s: float) -> bool:
         """One write's worth of answers; whether more can be answered at once."""
         data = connection.received
@@ -224,5 +230,8 @@ class Pipeline:
             if connection.state is State.READING:
                 self._table.watch(connection, select.EPOLLIN)
                 self.go_on(connection, perf_counter())
+            if connection.state is State.QUEUED:
+                # The reactor sleeps, perhaps: nothing that it watches tells it of this.
+                self._nursery.start_soon(self._take_turns)
         record.add(perf_counter() - began_s, connection.client, request_id)
         answering.access.flush()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 from parparchik.edge.pipeline import ANSWERS_AT_A_TIME
-from tests.edge.conftest import Running, read_until
+from tests.edge.conftest import Known, Running, read_until, redirect
 
 MANY = ANSWERS_AT_A_TIME * 25
 """More than are answered in one turn, in less than is read at once."""
@@ -67,3 +68,20 @@ async def test_a_client_that_leaves_while_it_is_queued_harms_nobody(up: Running)
     with trio.fail_after(5):
         while up.edge.count:  # noqa: ASYNC110  it tells nobody
             await trio.sleep(0.01)
+
+
+async def test_what_waits_behind_two_misses_is_answered_when_nothing_else_happens(
+    up: Running,
+) -> None:
+    """The second miss comes up when the first is answered, which no socket tells the edge of."""
+    for target in (b"/1", b"/3"):
+        up.routes.questions[target] = Known(None)
+    async with await up.connect() as stream:
+        await stream.send_all(b"".join(get(n) for n in range(4)) + get(4, last=True))
+        await trio.testing.wait_all_tasks_blocked()
+        up.routes.questions[b"/1"].tell(redirect(b"/1"))
+        await trio.testing.wait_all_tasks_blocked()
+        up.routes.questions[b"/3"].tell(redirect(b"/3"))
+        with trio.fail_after(5):
+            answers = b"".join([piece async for piece in stream])
+    assert numbers(answers) == list(range(5))
