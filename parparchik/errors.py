@@ -36,10 +36,69 @@ class BadTarget(ClientError):
     """The request target names no possible key (S3 key rules; RFC 3986 section 2.1)."""
 
 
+class BadDigest(ClientError):
+    """The body is not what its digest or its length says."""
+
+
 class Unauthorized(ClientError):
     """The caller has shown no API key, or a wrong one (RFC 9110 section 15.5.2)."""
 
     status = 401
+
+
+class Forbidden(ClientError):
+    """Nobody may do this here, whoever asks (RFC 9110 section 15.5.4)."""
+
+    status = 403
+
+
+class Conflicting(ClientError):
+    """The request contradicts what is stored (RFC 9110 section 15.5.10)."""
+
+    status = 409
+
+
+class ConditionFailed(ClientError):
+    """The caller's own condition does not hold (RFC 9110 section 15.5.13)."""
+
+    status = 412
+
+
+class TooLarge(ClientError):
+    """The body is larger than is taken (RFC 9110 section 15.5.14)."""
+
+    status = 413
+
+
+class TooSlow(ClientError):
+    """The body does not come, or not fast enough (RFC 9110 section 15.5.9)."""
+
+    status = 408
+
+
+class OutOfRange(ClientError):
+    """No byte of the object lies in the range (RFC 9110 section 15.5.17). `size_bytes` is the
+    object's, -1 where S3 did not say."""
+
+    status = 416
+
+    def __init__(self, message: str, *, size_bytes: int = -1) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class Unsupported(ClientError):
+    """What is asked for has a meaning that we do not give it; to do less or something else would
+    be wrong (RFC 9110 section 15.6.2)."""
+
+    status = 501
+
+
+class ClientGone(ParparchikError):
+    """The client has closed the connection before its request was complete; nobody reads the
+    answer."""
+
+    status = 499
 
 
 class UpstreamError(ParparchikError):
@@ -76,6 +135,10 @@ class NoCredentials(Unavailable):
         return "no valid S3 credentials at present"
 
 
+class Truncated(UpstreamError):
+    """S3 broke off within a body, or sent another than it had announced."""
+
+
 class Denied(UpstreamError):
     """S3 answered 403: the credentials, the policy or the clock is wrong, or, for callers that
     may not list the bucket, the key does not exist (S3 API reference, HeadObject, Permissions)."""
@@ -105,3 +168,11 @@ class NotSupported(UpstreamError):
 class NoBucket(UpstreamError):
     """S3 says that the bucket itself does not exist (404 NoSuchBucket): a setting is wrong, so
     nothing can be concluded about a key."""
+
+
+class ClaimLost(Unavailable):
+    """A claim on content has run out before what it was for was done; nothing was changed."""
+
+
+class PathConflict(Conflicting):
+    """A file below a file, or a folder named like a file."""

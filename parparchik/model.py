@@ -165,31 +165,115 @@ class ObjectStore(Protocol):
         ...
 
 
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names in lower case, in the order in which they stand in a message; one may stand twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a file route needs of a request, free of any framework.
+    """What the answer depends on, free of any framework.
 
     `target` is the request target as it came over the wire (origin form, percent-encoded, with
     its query). `api_key` is what the caller presented (Bearer or X-API-Key), '' if nothing.
     """
 
-    method: Method
+    method: str
     target: bytes
     api_key: bytes = b""
+    headers: Headers = ()
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header, b'' if there is none; of a list in several lines, the whole list
+        (RFC 9110 section 5.3)."""
+        return b", ".join([value for given, value in self.headers if given == name])
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """Part of an open file, which neither closes nor changes before the next block is read."""
+
+    fd: int
+    offset: int
+    size_bytes: int
+
+
+Block = bytes | memoryview | FileBlock
+
+
+class Content(Protocol):
+    """A body that goes out as it comes in: read by one reader, once, block by block."""
+
+    async def read(self) -> Block | None:
+        """The next block, of no more than a megabyte where it is bytes; None at the end. Raises
+        UpstreamError when the rest will never come: what has been sent must then not look whole.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds. Whoever takes a Content closes it, once or twice, read or not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: ready bytes. `headers` are lower-case names in the order to be written,
-    without Date, Server, Content-Length and Connection: the plane that writes adds these.
+    """An answer. `headers` are lower-case names in the order to be written, without Date, Server,
+    Content-Length and Connection: the plane that writes adds these.
 
-    `kind` is what metrics count the request under.
+    The body is ready bytes, or, where `content` is given, what that reads: then the answer is good
+    for one request. `length` is what Content-Length says where that is not the size of `body`: of
+    `content`, and of what an answer to HEAD leaves out. `kind` is what metrics count the request
+    under.
     """
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
     body: bytes = b""
     kind: str = "other"
+    content: Content | None = None
+    length: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What Content-Length says."""
+        return len(self.body) if self.length is None else self.length
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it has one for GET, be it empty (RFC 9110 sections 15.3.5 and 15.4.5)."""
+        return self.status not in (204, 304)
+
+
+class Upload(Protocol):
+    """The body of a request, read by one reader as fast as that takes it and no faster."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """What Content-Length says; None where the client does not."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece; b'' at the end. A client that waits to be asked for the body (`Expect:
+        100-continue`) is asked by the first call. Raises ClientGone when the rest will never come,
+        and ClientError for one that sends too slowly."""
+        ...
+
+
+class Mount(Protocol):
+    """Answers for all that lies below a path, or for a host. What it raises of ParparchikError is
+    the answer too, as `errors` has its status."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it answers; the rest is 405 with these in Allow."""
+        ...
+
+    def ask(self, request: Request) -> Question:
+        """What a GET or a HEAD asks."""
+        ...
+
+    async def act(self, request: Request, upload: Upload) -> Answer:
+        """Do what any other of the `methods` wants. The body need not be read to its end."""
+        ...
 
 
 class Question(Protocol):
