@@ -34,7 +34,6 @@ from parparchik.s3.presign import Presigner
 from parparchik.s3.probe import Prober
 from parparchik.s3.request import PiecewiseBody
 from parparchik.s3.response import object_head
-from parparchik.s3.retry import Retrier
 from parparchik.s3.sigv4 import Credentials
 from parparchik.s3.transport import Transport
 from parparchik.s3.xml import parse_list_page
@@ -46,7 +45,7 @@ _INLINE_HASH_BYTES = 1 << 20  # a millisecond's work; more goes to a thread
 
 
 class S3Bucket:
-    """`client` sends through `transport`; `retrier` belongs to the bucket's endpoint.
+    """`client` sends through `transport`; `operations` are the bucket's own.
 
     `credentials` returns those to sign with, without I/O, the same object as long as they stay
     the same; or raises NoCredentials.
@@ -60,7 +59,7 @@ class S3Bucket:
         credentials: Callable[[], Credentials],
         client: httpx.AsyncClient,
         transport: Transport,
-        retrier: Retrier,
+        operations: Operations,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Raises ConfigError where the bucket cannot be addressed."""
@@ -89,9 +88,9 @@ class S3Bucket:
             shelf=transport.shelf,
             now=now,
         )
-        existence = Existence(prober, self._caller, self._address, credentials=credentials, now=now)
-        self._operations = Operations(config.bucket.name, retrier, total_s=s3.total_timeout_s)
-        self.statistics = self._operations.statistics
+        existence = Existence(self._caller, self._address, credentials=credentials, now=now)
+        self._operations = operations
+        self.statistics = operations.statistics
         heads = Heads(config, s3, prober, existence, self._operations)
         self.head, self.head_soon = heads.head, heads.head_soon
 

@@ -1,4 +1,5 @@
-"""One request to one bucket through httpx, answered by a whole `Reply`."""
+"""One request to one bucket through httpx, answered by a whole `Reply`, or by a response whose body
+is still to be read."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from io import BytesIO
 import httpx
 
 from parparchik import __version__
-from parparchik.errors import BadTarget
+from parparchik.errors import BadTarget, UpstreamError
 from parparchik.s3.addressing import Origin
+from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.response import Reply
 from parparchik.s3.sigv4 import Pairs, canonical_query, encode_pairs
 
@@ -19,6 +21,8 @@ _HEADERS = {
     "user-agent": f"parparchik/{__version__}",
     "accept-encoding": "identity",  # objects as they were stored
 }
+
+_SENT = httpx.ByteStream(b"")
 
 
 class Caller:
@@ -42,27 +46,48 @@ class Caller:
         query: Pairs = (),
         headers: Mapping[str, str] | None = None,
         body: httpx.AsyncByteStream | None = None,
+        read_timeout_s: float | None = None,
         max_bytes: int = DOCUMENT_MAX_BYTES,
     ) -> Reply:
-        """`path` is encoded, `query` is not. Raises httpx.HTTPError, UpstreamError for a larger
-        answer than `max_bytes`, and what signing raises."""
+        """`path` is encoded, `query` is not; headers are sent as ISO 8859-1. Raises
+        httpx.HTTPError, UpstreamError for a larger answer than `max_bytes`, and what signing
+        raises."""
+        response = await self.open(
+            method, path, query=query, headers=headers, body=body, read_timeout_s=read_timeout_s
+        )
+        return await whole(response, max_bytes=max_bytes)
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Pairs = (),
+        headers: Mapping[str, str] | None = None,
+        body: httpx.AsyncByteStream | None = None,
+        read_timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """The response when its head has come; the caller closes it. Raises the same."""
+        sent = {"host": self._origin.authority, **_HEADERS, **(headers or {})}
+        timeout = self._timeout
+        if read_timeout_s is not None:
+            timeout = {**timeout, "read": read_timeout_s}
         request = httpx.Request(
             method,
-            self._url(path, query),
-            headers={"host": self._origin.authority, **_HEADERS, **(headers or {})},
+            self.url(path, query),
+            headers=[(name.encode("ascii"), text.encode("latin-1")) for name, text in sent.items()],
             stream=body,
-            extensions={"timeout": self._timeout, "max_bytes": max_bytes},
+            extensions={"timeout": timeout},
         )
-        response = await self._client.send(request, auth=self._auth, stream=True)
         try:
-            content = BytesIO()  # its value is taken without another copy
-            async for piece in response.aiter_raw():
-                content.write(piece)
+            return await self._client.send(request, auth=self._auth, stream=True)
         finally:
-            await response.aclose()
-        return Reply(response.status_code, dict(response.headers.raw), content.getvalue())
+            # httpx's responses and their streams hold each other, and the request, until the
+            # garbage collector comes by: not with a part of 16 MiB.
+            request.stream = _SENT
 
-    def _url(self, path: str, query: Pairs) -> httpx.URL:
+    def url(self, path: str, query: Pairs = ()) -> httpx.URL:
+        """Raises BadTarget for a path that no URL can have."""
         pairs = encode_pairs(query)
         target = f"{path}?{canonical_query(pairs)}" if pairs else path
         url = httpx.URL(
@@ -74,3 +99,23 @@ class Caller:
         if url.raw_path != target.encode("ascii"):
             raise BadTarget("a key with a segment '.' or '..' cannot be asked for")
         return url
+
+
+async def whole(response: httpx.Response, *, max_bytes: int = DOCUMENT_MAX_BYTES) -> Reply:
+    """The response with its body, read to the end. Raises httpx.HTTPError and UpstreamError."""
+    body = body_of(response)
+    content = BytesIO()  # its value is taken without another copy
+    try:
+        while piece := await body.read():
+            if content.tell() + len(piece) > max_bytes:
+                raise UpstreamError(f"S3's answer is larger than {max_bytes} bytes")
+            content.write(piece)
+    finally:
+        body.drop()
+    return Reply(response.status_code, dict(response.headers.raw), content.getvalue())
+
+
+def body_of(response: httpx.Response) -> ResponseBody:
+    """What is under httpx's own layers."""
+    body: ResponseBody = response.extensions[BODY]
+    return body

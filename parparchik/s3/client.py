@@ -17,6 +17,8 @@ import trio
 from parparchik.config import BucketConfig, S3Config
 from parparchik.s3.addressing import Origin, internal_address
 from parparchik.s3.bucket import S3Bucket
+from parparchik.s3.objects import S3Objects
+from parparchik.s3.operation import Operations
 from parparchik.s3.retry import Retrier, RetryBudget
 from parparchik.s3.sigv4 import Credentials
 from parparchik.s3.statistics import S3Statistics
@@ -42,7 +44,7 @@ class S3Client:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
         self._retriers: dict[Origin, Retrier] = {}
-        self._buckets: list[S3Bucket] = []
+        self._operations: dict[tuple[Origin, str], Operations] = {}
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -52,21 +54,27 @@ class S3Client:
     def bucket(self, config: BucketConfig, credentials: Callable[[], Credentials]) -> S3Bucket:
         """A bucket, from now on part of `statistics`. Raises ConfigError where it cannot be
         addressed. See `S3Bucket` for what `credentials` has to be."""
-        origin = internal_address(config.bucket.name, config.endpoint).origin
-        retrier = self._retriers.get(origin)
-        if retrier is None:
-            retrier = self._retriers[origin] = Retrier(self._config.retries, RetryBudget())
-        bucket = S3Bucket(
+        return S3Bucket(
             config,
             self._config,
             credentials=credentials,
             client=self._http,
             transport=self._transport,
-            retrier=retrier,
+            operations=self._operations_on(config),
             now=self._now,
         )
-        self._buckets.append(bucket)
-        return bucket
+
+    def objects(self, config: BucketConfig, credentials: Callable[[], Credentials]) -> S3Objects:
+        """The objects of a bucket, bytes and all; what is asked of either counts as asked of the
+        bucket. Otherwise as `bucket`."""
+        return S3Objects(
+            config,
+            self._config,
+            credentials=credentials,
+            client=self._http,
+            operations=self._operations_on(config),
+            now=self._now,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Closes connections that have been idle for too long, until cancelled; then all."""
@@ -78,6 +86,20 @@ class S3Client:
 
     def statistics(self) -> S3Statistics:
         return S3Statistics(
-            operations=tuple(each for bucket in self._buckets for each in bucket.statistics()),
+            operations=tuple(
+                each for bucket in self._operations.values() for each in bucket.statistics()
+            ),
             pools=self._transport.statistics(),
         )
+
+    def _operations_on(self, config: BucketConfig) -> Operations:
+        origin = internal_address(config.bucket.name, config.endpoint).origin
+        operations = self._operations.get((origin, config.bucket.name))
+        if operations is None:
+            retrier = self._retriers.get(origin)
+            if retrier is None:
+                retrier = self._retriers[origin] = Retrier(self._config.retries, RetryBudget())
+            operations = self._operations[origin, config.bucket.name] = Operations(
+                config.bucket.name, retrier, total_s=self._config.total_timeout_s
+            )
+        return operations

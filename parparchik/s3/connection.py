@@ -20,6 +20,7 @@ import httpx
 import trio
 
 RECEIVE_BYTES = 64 * 1024
+BODY_RECEIVE_BYTES = 256 * 1024  # of a large object; what it takes to wait for costs per piece
 
 
 class Connection(ABC):
@@ -43,7 +44,7 @@ class Connection(ABC):
         """All of `data`; not a checkpoint where it need not wait. Raises httpx.WriteError."""
 
     @abstractmethod
-    async def receive(self) -> bytes:
+    async def receive(self, max_bytes: int = RECEIVE_BYTES) -> bytes:
         """What has arrived, b'' at the end; always a checkpoint. Raises httpx.ReadError."""
 
     @abstractmethod
@@ -92,13 +93,13 @@ class PlainConnection(Connection):
                 return
             data = memoryview(data)[sent:]
 
-    async def receive(self) -> bytes:
+    async def receive(self, max_bytes: int = RECEIVE_BYTES) -> bytes:
         # Waiting first: an answer is hardly ever there already, and a fast body must not keep
         # this task from yielding to the others.
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                return self._socket.recv(RECEIVE_BYTES)
+                return self._socket.recv(max_bytes)
             except BlockingIOError:
                 continue
             except OSError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import httpx
 import trio
 
-from parparchik.s3.connection import Connection
+from parparchik.s3.connection import BODY_RECEIVE_BYTES, RECEIVE_BYTES, Connection
 from parparchik.s3.pool import Pool
 from parparchik.s3.request import RequestBody, send_within, serialise_head
 from parparchik.s3.response import ResponseParser
@@ -77,15 +77,17 @@ async def receive_head(connection: Connection, parser: ResponseParser) -> None:
 
 
 async def receive_within(connection: Connection, parser: ResponseParser, timeout_s: float) -> None:
-    """Feed the parser with what arrives next; raises httpx.ReadTimeout, too."""
+    """Feed the parser with what arrives next of a body; raises httpx.ReadTimeout, too."""
     with trio.move_on_after(timeout_s):
-        await _receive(connection, parser)
+        await _receive(connection, parser, BODY_RECEIVE_BYTES)
         return
     raise httpx.ReadTimeout(f"nothing received for {timeout_s:g} s")
 
 
-async def _receive(connection: Connection, parser: ResponseParser) -> None:
-    data = await connection.receive()
+async def _receive(
+    connection: Connection, parser: ResponseParser, max_bytes: int = RECEIVE_BYTES
+) -> None:
+    data = await connection.receive(max_bytes)
     if data:
         parser.feed(data)
     else:

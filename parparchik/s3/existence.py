@@ -19,7 +19,6 @@ from parparchik.model import ObjectHead
 from parparchik.s3.addressing import Address
 from parparchik.s3.call import Caller
 from parparchik.s3.failures import Rejection
-from parparchik.s3.probe import Prober
 from parparchik.s3.response import Reply, object_head
 from parparchik.s3.retry import Transient
 from parparchik.s3.sigv4 import Credentials
@@ -39,18 +38,16 @@ class _Reason:
 class Existence:
     """Asks for the objects of one bucket."""
 
-    __slots__ = ("_address", "_asking", "_caller", "_credentials", "_now", "_prober", "_reasons")
+    __slots__ = ("_address", "_asking", "_caller", "_credentials", "_now", "_reasons")
 
     def __init__(
         self,
-        prober: Prober,
         caller: Caller,
         address: Address,
         *,
         credentials: Callable[[], Credentials],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._prober = prober
         self._caller = caller
         self._address = address
         self._credentials = credentials
@@ -58,17 +55,16 @@ class Existence:
         self._reasons: dict[int, _Reason] = {}
         self._asking = trio.Lock()
 
-    async def ask(self, key: str) -> ObjectHead | Rejection:
-        """One attempt. A rejection that is not transient has its code, if S3 gives any.
+    async def judge(self, key: str, reply: Reply) -> ObjectHead | Rejection:
+        """What a HEAD's answer comes to; raises what `why` raises."""
+        return object_head(reply) if reply.status == 200 else await self.why(key, reply)
+
+    async def why(self, key: str, reply: Reply) -> Rejection:
+        """What an answer comes to that is not a success. A rejection that is not transient has its
+        code, if S3 gives any.
 
         Raises httpx.HTTPError, UpstreamError (Transient) and what `credentials` raises.
         """
-        return await self.judge(key, await self._prober.probe(key))
-
-    async def judge(self, key: str, reply: Reply) -> ObjectHead | Rejection:
-        """What a HEAD's answer comes to; raises the same."""
-        if reply.status == 200:
-            return object_head(reply)
         rejection = Rejection.of(reply, now_s=self._now())
         if rejection.transient:
             return rejection

@@ -32,13 +32,22 @@ from parparchik.s3.response import Reply
 from parparchik.s3.retry import NoAnswer, Transient
 from parparchik.s3.xml import S3ErrorBody, parse_error
 
-Operation = Literal["head", "get", "put", "list"]
+Operation = Literal[
+    "head", "get", "put", "list",
+    "delete", "delete_many", "create_upload", "upload_part", "complete_upload", "abort_upload",
+]  # fmt: skip
 
 _PERMISSIONS: dict[Operation, str] = {
     "head": "s3:GetObject (and s3:ListBucket)",
     "get": "s3:GetObject",
     "put": "s3:PutObject",
     "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+    "delete_many": "s3:DeleteObject",
+    "create_upload": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+    "complete_upload": "s3:PutObject",
+    "abort_upload": "s3:AbortMultipartUpload",
 }
 _TRANSIENT_CODES = frozenset(
     {
@@ -84,6 +93,7 @@ class Rejection:
     region: str = ""
     location: str = ""
     retry_after_s: int | None = None
+    size_bytes: int = -1  # the object's, beside the refusal of a range
 
     @classmethod
     def of(cls, reply: Reply, *, now_s: float) -> Rejection:
@@ -95,6 +105,7 @@ class Rejection:
             region=region or (body and body.region) or "",
             location=reply.headers.get(b"location", b"").decode("latin-1"),
             retry_after_s=_retry_after_s(reply.headers.get(b"retry-after"), now_s),
+            size_bytes=(body or S3ErrorBody("")).size_bytes,
         )
 
     @property
@@ -120,7 +131,7 @@ class Rejection:
 
 def error_of(rejection: Rejection, operation: Operation, bucket: str, region: str) -> UpstreamError:
     """The error to raise. `region` is the one that was asked."""
-    what = f"{operation.upper()} in bucket {bucket!r}"
+    what = _what(operation, bucket)
     status, code = rejection.status, rejection.code
     if code == "NoSuchBucket":
         return NoBucket(f"S3 knows no bucket {bucket!r}")
@@ -130,7 +141,7 @@ def error_of(rejection: Rejection, operation: Operation, bucket: str, region: st
         )
     if code in _PRECONDITION_CODES or status == 412:
         return PreconditionFailed(f"S3 answered {rejection.text} to {what}: it has changed")
-    if operation == "put" and code == "NoSuchKey":
+    if operation in ("put", "complete_upload") and code == "NoSuchKey":
         return PreconditionFailed(f"S3 answered {rejection.text} to {what}: it is gone")
     if code == "NotImplemented" or status == 501:
         return NotSupported(f"the S3 server does not support this {what}")
@@ -160,7 +171,7 @@ def error_of(rejection: Rejection, operation: Operation, bucket: str, region: st
 
 def unreachable(error: httpx.HTTPError, operation: Operation, bucket: str) -> UpstreamError:
     """What it means that there was no answer, or none that could be understood."""
-    what = f"{operation.upper()} in bucket {bucket!r}"
+    what = _what(operation, bucket)
     if isinstance(error, httpx.PoolTimeout):
         return Overloaded(f"no connection to S3 was free for {what}: {error}")
     cause = error.__cause__
@@ -171,6 +182,10 @@ def unreachable(error: httpx.HTTPError, operation: Operation, bucket: str) -> Up
     if isinstance(error, httpx.TransportError):
         return Transient(f"{what} failed: {error}")
     return UpstreamError(f"{what} failed: {error}")
+
+
+def _what(operation: Operation, bucket: str) -> str:
+    return f"{operation.upper().replace('_', ' ')} in bucket {bucket!r}"
 
 
 def _denied_text(what: str, operation: Operation, code: str) -> str:

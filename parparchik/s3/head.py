@@ -119,7 +119,8 @@ class Heads:
         )
 
     async def _head(self, key: str) -> ObjectHead | None:
-        return self._head_of(await self._existence.ask(key))
+        reply = await self._prober.probe(key)
+        return self._head_of(await self._existence.judge(key, reply))
 
     async def _head_from(self, key: str, outcome: Outcome) -> ObjectHead | None:
         if isinstance(outcome, Reply):

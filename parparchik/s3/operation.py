@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import trio
 from parparchik.s3.failures import Operation, unreachable
 from parparchik.s3.retry import Retrier
 from parparchik.s3.statistics import (
-    OPERATIONS,
+    BASIC_OPERATIONS,
     OperationCounter,
     OperationStatistics,
     outcome_of,
@@ -23,7 +23,11 @@ T = TypeVar("T")
 
 
 class Operations:
-    """Those on the bucket called `name`; `total_s` is the time for one that has no other."""
+    """Those on the bucket called `name`; `total_s` is the time for one that has no other.
+
+    Counted are the four that every bucket knows, and more once `also` has named them: a bucket
+    that is never written by parts has no use for their zeros.
+    """
 
     __slots__ = ("_counters", "_name", "_total_s", "retrier")
 
@@ -31,7 +35,11 @@ class Operations:
         self.retrier = retrier
         self._name = name
         self._total_s = total_s
-        self._counters = {operation: OperationCounter() for operation in OPERATIONS}
+        self._counters = {operation: OperationCounter() for operation in BASIC_OPERATIONS}
+
+    def also(self, operations: Iterable[Operation]) -> None:
+        for operation in operations:
+            self._counters.setdefault(operation, OperationCounter())
 
     def counter(self, operation: Operation) -> OperationCounter:
         return self._counters[operation]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import cast
 
 import httpx
 import trio
@@ -24,12 +25,12 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 class PiecewiseBody(httpx.AsyncByteStream):
     """A body in memory, in pieces that are never joined, given out as often as it takes."""
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
+    def __init__(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
         self._pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
-            yield piece
+            yield cast("bytes", piece)  # what sends it takes any of them
 
 
 def serialise_head(request: httpx.Request) -> bytes:

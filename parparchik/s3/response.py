@@ -64,6 +64,7 @@ class ResponseParser:
         "_events",
         "_head",
         "_head_bytes",
+        "_left",
         "_parser",
         "_to_head",
         "complete",
@@ -84,6 +85,7 @@ class ResponseParser:
         self.status = 0
         self._to_head = to_head
         self._head = bytearray()  # what came of a head that is not complete
+        self._left: int | None = None  # bytes of a body whose length is known
         self._head_bytes = 0
         self._begin()
 
@@ -111,10 +113,19 @@ class ResponseParser:
             data = self._feed_head(data)
         if data and self.complete:
             self.excess = True
+        elif data and self._left is not None:
+            self._take(data, self._left)
         elif data:
             self._parse(data)
             self.complete = self._events.ended
             self.excess = self._events.excess
+
+    def _take(self, data: bytes, left: int) -> None:
+        """Bytes that need no parsing, nor the copy that llhttp's callback makes."""
+        self.excess = len(data) > left
+        self._events.body.append(data[:left])  # all of it is itself
+        self._left = max(0, left - len(data))
+        self.complete = self._left == 0
 
     def feed_eof(self) -> None:
         """The server has closed: fine where this is how the body ends."""
@@ -170,6 +181,10 @@ class ResponseParser:
         self.head_complete = True
         self.complete = events.ended or self._to_head
         options = b",".join([v for name, v in events.headers if name == b"connection"]).lower()
+        if not self.complete:
+            framing = [each for each in events.headers if each[0] in _FRAMING]
+            if len(framing) == 1 and framing[0][0] == b"content-length":
+                self._left = int(framing[0][1])  # which llhttp has looked at
         given = {option.strip() for option in options.split(b",")}
         self.keep_alive = b"keep-alive" in given if version == "1.0" else b"close" not in given
 

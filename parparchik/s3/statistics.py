@@ -24,6 +24,7 @@ Outcome = Literal[
     "ok", "absent", "denied", "conflict", "unsupported", "unavailable", "error", "cancelled"
 ]
 
+BASIC_OPERATIONS: tuple[Operation, ...] = ("head", "get", "put", "list")
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LATENCY_BOUNDS_S = (

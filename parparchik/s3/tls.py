@@ -14,6 +14,7 @@ import trio
 
 from parparchik.s3.connection import RECEIVE_BYTES, Connection, PlainConnection, reason_of
 
+_RECORD_BYTES = 16 * 1024  # the largest (RFC 8446 section 5.1)
 _RECORDS_BYTES = 64 * 1024  # encrypted at once: four records of the largest size
 
 
@@ -58,15 +59,15 @@ class TlsConnection(Connection):
                 raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
             await self._flush()
 
-    async def receive(self) -> bytes:
+    async def receive(self, max_bytes: int = RECEIVE_BYTES) -> bytes:
         """An end without TLS's own goodbye is an error: it may be a truncation (RFC 9112 section
         9.8)."""
         while True:
             try:
-                data = self._tls.read(RECEIVE_BYTES)
+                data = self._read(max_bytes)
             except ssl.SSLWantReadError:
                 await self._flush()  # what the protocol wants to say by itself
-                self._feed(await self._plain.receive())
+                self._feed(await self._plain.receive(max_bytes))
             except ssl.SSLZeroReturnError:
                 return b""
             except ssl.SSLError as error:
@@ -74,6 +75,18 @@ class TlsConnection(Connection):
             else:
                 await trio.lowlevel.checkpoint()
                 return data
+
+    def _read(self, max_bytes: int) -> bytes:
+        """All records that are here: OpenSSL gives them out one by one. Raises ssl.SSLError."""
+        records = [self._tls.read(_RECORD_BYTES)]
+        left = max_bytes - len(records[0])
+        while left >= _RECORD_BYTES and records[-1]:
+            try:
+                records.append(self._tls.read(_RECORD_BYTES))
+            except ssl.SSLError:
+                break  # it will be raised again, with nothing read
+            left -= len(records[-1])
+        return records[0] if len(records) == 1 else b"".join(records)
 
     def send_nowait(self, data: bytes) -> bool:
         if self._sending.locked():

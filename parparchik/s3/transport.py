@@ -3,31 +3,25 @@
 httpx keeps what it is good at (requests, responses, auth, streaming, errors) and is handed
 connections that cost the same whether one or a thousand are open. One pool per origin, HTTP/1.1
 only, no proxies, no redirects.
-
-A response's body is read from the socket as it is asked for; who stops asking stops the server. Its
-connection goes back to the pool when its last byte was read, and is closed when it is not.
 """
 
 from __future__ import annotations
 
-import math
 import ssl
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import httpx
 import trio
 
-from parparchik.errors import ConfigError, UpstreamError
+from parparchik.errors import ConfigError
 from parparchik.s3.addressing import Origin
+from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.connect import connect
-from parparchik.s3.connection import Connection
-from parparchik.s3.exchange import Exchange, Timeouts, converse, receive_within
+from parparchik.s3.exchange import Exchange, Timeouts, converse
 from parparchik.s3.pool import Pool, PoolStatistics
 from parparchik.s3.prepared import Shelf
 from parparchik.s3.reactor import Reactor
-from parparchik.s3.response import ResponseParser
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
@@ -42,10 +36,7 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """`max_connections` and `idle_timeout_s` hold for each origin.
-
-    A request's extension `max_bytes` bounds the body of its response: UpstreamError beyond it.
-    """
+    """`max_connections` and `idle_timeout_s` hold for each origin."""
 
     def __init__(
         self, tls: ssl.SSLContext, *, max_connections: int = 128, idle_timeout_s: float = 15.0
@@ -84,19 +75,22 @@ class Transport(httpx.AsyncBaseTransport):
             may_repeat=lambda: request.method in _IDEMPOTENT and exchange.repeatable,
             timeouts=timeouts,
         )
-        stream = _ResponseBody(
+        stream = ResponseBody(
             pool,
             connection,
             parser,
             read_timeout_s=timeouts.read_s,
-            max_bytes=request.extensions.get("max_bytes", math.inf),
         )
         stream.settle()
         return httpx.Response(
             parser.status,
             headers=parser.headers,
             stream=stream,
-            extensions={"http_version": b"HTTP/1.1", "reason_phrase": parser.reason},
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": parser.reason,
+                BODY: stream,
+            },
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -126,57 +120,3 @@ class Transport(httpx.AsyncBaseTransport):
     def statistics(self) -> tuple[tuple[str, PoolStatistics], ...]:
         """Each origin with the state of its connections."""
         return tuple((str(origin), pool.statistics()) for origin, pool in self._pools.items())
-
-
-class _ResponseBody(httpx.AsyncByteStream):
-    """What remains to be read of a response."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        connection: Connection,
-        parser: ResponseParser,
-        *,
-        read_timeout_s: float,
-        max_bytes: float,
-    ) -> None:
-        self._pool = pool
-        self._connection: Connection | None = connection
-        self._parser = parser
-        self._read_timeout_s = read_timeout_s
-        self._max_bytes = max_bytes
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        read_bytes = 0
-        while True:
-            for piece in self._parser.take_body():
-                read_bytes += len(piece)
-                if read_bytes > self._max_bytes:
-                    self._drop()
-                    raise UpstreamError(f"S3's answer is larger than {self._max_bytes} bytes")
-                yield piece
-            if self._connection is None:
-                return
-            try:
-                await receive_within(self._connection, self._parser, self._read_timeout_s)
-            except BaseException:
-                self._drop()
-                raise
-            self.settle()
-
-    def settle(self) -> None:
-        """Part with the connection once the whole response is here."""
-        if self._connection is not None and self._parser.complete:
-            if self._parser.reusable:
-                self._pool.release(self._connection)
-            else:
-                self._pool.discard(self._connection)
-            self._connection = None
-
-    async def aclose(self) -> None:
-        self._drop()
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._pool.discard(self._connection)
-            self._connection = None

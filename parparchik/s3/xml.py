@@ -1,39 +1,35 @@
 """S3's XML answers as values: list pages, error bodies, STS credentials.
 
-Straight on expat, which reads a page of 1,000 keys in a few milliseconds. An S3 answer has no
-document type: a DOCTYPE is refused, and with it every entity declaration, so that nothing can be
-expanded or fetched. Whatever is not the document that was asked for is an UpstreamError, never an
-empty page: a listing cut short must not look like a bucket without files.
+Whatever is not the document that was asked for is an UpstreamError, never an empty page: a listing
+cut short must not look like a bucket without files. What writing needs is in `xml_writes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 from urllib.parse import unquote_plus
-from xml.parsers.expat import ExpatError, ParserCreate
 
+from parparchik.content import Folder
 from parparchik.errors import UpstreamError
 from parparchik.model import ListedObject, ListPage, ObjectHead
 from parparchik.rfc import parse_iso8601
+from parparchik.s3.document import Document
 from parparchik.s3.sigv4 import Credentials
 
 _MESSAGE_MAX = 500  # characters kept of an error's message
-
-# Called for every element that ends: its parent's name ('' for the root), its name, its text.
-OnEnd = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class S3ErrorBody:
     """The body of an error answer. `region` and `endpoint` come with a bucket asked for in the
-    wrong place."""
+    wrong place, the object's `size_bytes` with a range that lies beyond it (-1: not said)."""
 
     code: str
     message: str = ""
     region: str | None = None
     endpoint: str | None = None
+    size_bytes: int = -1
 
 
 class ListPageParser:
@@ -44,15 +40,27 @@ class ListPageParser:
     """
 
     def __init__(self) -> None:
-        self._document = _Document("ListBucketResult", self._on_end)
+        self._document = Document("ListBucketResult", self._on_end)
         self._page: dict[str, str] = {}
         self._object: dict[str, str] = {}
         self._objects: list[tuple[str, ObjectHead]] = []
+        self._prefixes: list[str] = []
 
     def feed(self, data: bytes) -> None:
         self._document.feed(data)
 
     def close(self) -> ListPage:
+        objects, _, token = self._finish()
+        return ListPage(objects, token)
+
+    def close_folder(self) -> Folder:
+        """Of a listing with `delimiter=/`. The order is made sure of: not every S3 sorts by bytes
+        what it has cut at the delimiter."""
+        objects, prefixes, token = self._finish()
+        objects = sorted(objects, key=lambda each: each.key.encode())
+        return Folder(objects, sorted(prefixes, key=str.encode), token)
+
+    def _finish(self) -> tuple[Sequence[ListedObject], Sequence[str], str | None]:
         self._document.close()
         truncated = self._page.get("IsTruncated")
         token = self._page.get("NextContinuationToken") or None
@@ -62,13 +70,18 @@ class ListPageParser:
             raise UpstreamError("S3's listing is incomplete and holds no NextContinuationToken")
         if self._page.get("EncodingType") == "url":
             objects = [ListedObject(unquote_plus(key), head) for key, head in self._objects]
+            prefixes = [unquote_plus(prefix) for prefix in self._prefixes]
         else:
             objects = [ListedObject(key, head) for key, head in self._objects]
-        return ListPage(objects, token if truncated == "true" else None)
+            prefixes = self._prefixes
+        return objects, prefixes, token if truncated == "true" else None
 
     def _on_end(self, parent: str, name: str, text: str) -> None:
         if parent == "Contents":
             self._object[name] = text
+        elif parent == "CommonPrefixes":
+            if name == "Prefix":
+                self._prefixes.append(text)
         elif parent == "ListBucketResult":
             if name == "Contents":
                 self._finish_object()
@@ -97,11 +110,25 @@ def _parse_size(text: str) -> int:
     return int(text)
 
 
+def _size_or_unknown(text: str) -> int:
+    try:
+        return _parse_size(text)
+    except ValueError:
+        return -1
+
+
 def parse_list_page(data: bytes) -> ListPage:
     """A whole ListObjectsV2 answer."""
     parser = ListPageParser()
     parser.feed(data)
     return parser.close()
+
+
+def parse_folder(data: bytes) -> Folder:
+    """A whole ListObjectsV2 answer with `delimiter=/`."""
+    parser = ListPageParser()
+    parser.feed(data)
+    return parser.close_folder()
 
 
 def parse_error(data: bytes) -> S3ErrorBody | None:
@@ -116,7 +143,7 @@ def parse_error(data: bytes) -> S3ErrorBody | None:
         if parent == "Error":
             fields[name] = text
 
-    document = _Document(("Error", "ErrorResponse"), on_end)
+    document = Document(("Error", "ErrorResponse"), on_end)
     try:
         document.feed(data)
         document.close()
@@ -130,6 +157,7 @@ def parse_error(data: bytes) -> S3ErrorBody | None:
         message=" ".join(fields.get("Message", "").split())[:_MESSAGE_MAX],
         region=fields.get("Region") or None,
         endpoint=fields.get("Endpoint") or None,
+        size_bytes=_size_or_unknown(fields.get("ActualObjectSize", "")),
     )
 
 
@@ -144,7 +172,7 @@ def parse_assume_role(data: bytes) -> Credentials:
         if parent == "Credentials":
             fields[name] = text.strip()
 
-    document = _Document(("AssumeRoleResponse", "AssumeRoleWithWebIdentityResponse"), on_end)
+    document = Document(("AssumeRoleResponse", "AssumeRoleWithWebIdentityResponse"), on_end)
     document.feed(data)
     document.close()
     for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"):
@@ -160,51 +188,3 @@ def parse_assume_role(data: bytes) -> Credentials:
         session_token=fields["SessionToken"],
         expires_at_s=expires_at_s,
     )
-
-
-class _Document:
-    """Feeds expat and reports each element's text when it ends.
-
-    Names are taken as they are written: S3 has a default namespace and no prefixes. `roots` is
-    what the outermost element may be called.
-    """
-
-    def __init__(self, roots: str | tuple[str, ...], on_end: OnEnd) -> None:
-        self._roots = (roots,) if isinstance(roots, str) else roots
-        self._on_end = on_end
-        self._open = [""]
-        self._text: list[str] = []
-        parser = ParserCreate("utf-8")
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
-        parser.StartDoctypeDeclHandler = self._refuse
-        parser.EntityDeclHandler = self._refuse
-        self._parser = parser
-
-    def feed(self, data: bytes) -> None:
-        self._parse(data, last=False)
-
-    def close(self) -> None:
-        self._parse(b"", last=True)
-
-    def _parse(self, data: bytes, *, last: bool) -> None:
-        try:
-            self._parser.Parse(data, last)
-        except ExpatError as error:
-            raise UpstreamError(f"S3's answer is not the XML it should be: {error}") from error
-
-    def _start(self, name: str, _attributes: object) -> None:
-        if len(self._open) == 1 and name not in self._roots:
-            raise UpstreamError(f"S3 answered with {name!r:.80} in place of {self._roots[0]}")
-        self._open.append(name)
-        self._text.clear()
-
-    def _end(self, name: str) -> None:
-        self._open.pop()
-        self._on_end(self._open[-1], name, "".join(self._text))
-        self._text.clear()
-
-    def _refuse(self, *_declaration: object) -> NoReturn:
-        raise UpstreamError("S3's answer declares a document type or an entity: refused")

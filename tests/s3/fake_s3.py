@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from parparchik.config.model import BucketConfig, Endpoint, S3Config
 from parparchik.model import Bucket
-from parparchik.s3 import Credentials, S3Bucket, S3Client
+from parparchik.s3 import Credentials, S3Bucket, S3Client, S3Objects
 from tests.s3.scripted import ScriptedServer, Seen
 
 KEYS = Credentials("AKIDEXAMPLE", "SECRETEXAMPLE")
@@ -49,3 +49,7 @@ def config_of(
 
 def open_bucket(client: S3Client, server: ScriptedServer, name: str = "files") -> S3Bucket:
     return client.bucket(config_of(server, name), lambda: KEYS)
+
+
+def open_objects(client: S3Client, server: ScriptedServer, name: str = "files") -> S3Objects:
+    return client.objects(config_of(server, name), lambda: KEYS)

@@ -39,12 +39,15 @@ class Peer:
         self._rest = b""
 
     async def request(self) -> Seen | None:
-        """The next request with its whole body; None when the client has closed."""
+        """The next request with its whole body; None when the client has closed, be it in the
+        middle."""
         request = await self.request_head()
         if request is None:
             return None
         body = bytearray()
         while not isinstance(event := await self._next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.ConnectionClosed):
+                return None
             assert isinstance(event, h11.Data), event
             body += event.data
         self._rest = self._parser.trailing_data[0]
@@ -97,9 +100,12 @@ class Peer:
     async def _next_event(self) -> h11.Event:
         while (event := self._parser.next_event()) is h11.NEED_DATA:
             try:
-                self._parser.receive_data(bytes(await self._stream.receive_some()))
+                data = bytes(await self._stream.receive_some())
             except trio.BrokenResourceError:
                 return h11.ConnectionClosed()
+            if not data and self._parser.their_state is h11.SEND_BODY:
+                return h11.ConnectionClosed()
+            self._parser.receive_data(data)
         assert isinstance(event, h11.Event), event
         return event
 

@@ -26,7 +26,7 @@ class FakeConnection(Connection):
     async def send(self, data: bytes | memoryview) -> None:
         raise AssertionError("a pool keeps connections and uses none")
 
-    async def receive(self) -> bytes:
+    async def receive(self, max_bytes: int = 0) -> bytes:
         raise AssertionError("a pool keeps connections and uses none")
 
     def fileno(self) -> int:

@@ -131,9 +131,27 @@ async def test_bytes_that_come_unasked_are_seen(
     connection = await connect(server.origin, tls_context(ca_bundle))
     await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     await sent.wait()
-    assert await connection.receive() == OK
+    assert await connection.receive(len(OK)) == OK
     assert connection.is_stale()
     connection.close()
+
+
+@pytest.mark.parametrize("step", [0, 1000, 70_000])
+async def test_a_large_body(
+    nursery: trio.Nursery, client: httpx.AsyncClient, authority: trustme.CA, step: int
+) -> None:
+    """Records are given out together, whole and in their order, however they come."""
+    data = bytes(range(256)) * 4_001
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(head + data, step=step)
+
+    server = await start(nursery, script, authority)
+    for _ in range(2):
+        assert (await client.get(server.url)).content == data
+    assert server.connections == 1
 
 
 async def test_uploads_keep_the_connection(

@@ -1,0 +1,72 @@
+"""The body of a response, read from its connection as it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from parparchik.s3.connection import Connection
+from parparchik.s3.exchange import receive_within
+from parparchik.s3.pool import Pool
+from parparchik.s3.response import ResponseParser
+
+BODY = "parparchik.body"  # the extension of an httpx.Response that is its ResponseBody
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """What remains to be read of a response. Who stops asking stops the server.
+
+    The connection goes back to the pool when its last byte has come, and is closed when the body
+    is left before. Beside what httpx wants there is `read`: large objects pay for no iterators.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        connection: Connection,
+        parser: ResponseParser,
+        *,
+        read_timeout_s: float,
+    ) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self._parser = parser
+        self._read_timeout_s = read_timeout_s
+
+    async def read(self) -> bytes:
+        """The next piece, b'' at the end or after `drop`. Raises httpx.TransportError."""
+        while True:
+            pieces = self._parser.take_body()
+            if pieces:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._connection is None:
+                return b""
+            try:
+                await receive_within(self._connection, self._parser, self._read_timeout_s)
+            except BaseException:
+                self.drop()
+                raise
+            self.settle()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.read():
+            yield piece
+
+    def settle(self) -> None:
+        """Part with the connection once the whole response is here."""
+        if self._connection is not None and self._parser.complete:
+            if self._parser.reusable:
+                self._pool.release(self._connection)
+            else:
+                self._pool.discard(self._connection)
+            self._connection = None
+
+    async def aclose(self) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing more is wanted."""
+        if self._connection is not None:
+            self._pool.discard(self._connection)
+            self._connection = None
