@@ -10,12 +10,15 @@ from parparchik.config.load import Loaded, load
 from parparchik.config.model import (
     AuthConfig,
     BucketConfig,
+    CacheConfig,
     Config,
     Endpoint,
     LogConfig,
+    ObjectsConfig,
     RoutesConfig,
     S3Config,
     ServerConfig,
+    SiteConfig,
     StaticKeys,
 )
 from parparchik.config.reference import setting_rows, settings_markdown
@@ -23,13 +26,16 @@ from parparchik.config.reference import setting_rows, settings_markdown
 __all__ = [
     "AuthConfig",
     "BucketConfig",
+    "CacheConfig",
     "Config",
     "Endpoint",
     "Loaded",
     "LogConfig",
+    "ObjectsConfig",
     "RoutesConfig",
     "S3Config",
     "ServerConfig",
+    "SiteConfig",
     "StaticKeys",
     "load",
     "setting_rows",

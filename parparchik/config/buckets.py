@@ -3,19 +3,20 @@
 They are named by PARPARCHIK_BUCKETS, or by PARPARCHIK_PUBLIC_BUCKET and PARPARCHIK_PRIVATE_BUCKET,
 or by [[bucket]] tables. Where the environment names them, the tables of the same names still tell
 the rest (endpoint, region, credentials). What a table does not say comes from [s3] and its
-variables.
+variables. Buckets that only a site or the object gateway names have no routes, and need no table.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from parparchik.config.document import Document
 from parparchik.config.given import Given, of_table
-from parparchik.config.model import BucketConfig, Endpoint, StaticKeys
-from parparchik.config.settings import BUCKET_SETTINGS
+from parparchik.config.model import BucketConfig, BucketMode, Endpoint, StaticKeys
+from parparchik.config.table_settings import BUCKET_SETTINGS
 from parparchik.config.values import manifest_key
 from parparchik.errors import ConfigError
 from parparchik.model import Bucket
@@ -26,8 +27,8 @@ _ANY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 _NONE_SET = (
     "no bucket is configured: set PARPARCHIK_BUCKETS=name[:manifest-key[:public]],..., or both"
-    " PARPARCHIK_PUBLIC_BUCKET and PARPARCHIK_PRIVATE_BUCKET, or write [[bucket]] tables into the"
-    " file that --config or PARPARCHIK_CONFIG names"
+    " PARPARCHIK_PUBLIC_BUCKET and PARPARCHIK_PRIVATE_BUCKET, or write [[bucket]] or [[site]]"
+    " tables into the file that --config or PARPARCHIK_CONFIG names"
 )
 
 
@@ -41,29 +42,66 @@ class _Named:
     label: str
 
 
-def make_buckets(given: Given, document: Document) -> tuple[tuple[BucketConfig, ...], list[str]]:
-    """The buckets and warnings about them. Raises ConfigError."""
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Those with routes, in priority order, and those without."""
+
+    routes: tuple[BucketConfig, ...]
+    others: tuple[BucketConfig, ...]
+    warnings: list[str]
+
+
+def make_buckets(given: Given, document: Document, wanted: Mapping[str, str]) -> Buckets:
+    """The buckets and warnings about them. `wanted` are those that a site or the gateway needs,
+    and what a message calls the one that does. Raises ConfigError."""
     tables = _tables(document)
     warnings: list[str] = []
-    named = _from_environ(given, warnings)
-    if not named:
-        named = [
-            _Named(n, t.get("public", False), t.get("manifest_key"), t.label("name"))
-            for n, t in tables.items()
-        ]
-    if not named:
-        raise ConfigError(_NONE_SET)
+    from_environ = _from_environ(given, warnings)
+    of_tables = [
+        _Named(n, t.get("public", False), t.get("manifest_key"), t.label("name"))
+        for n, t in tables.items()
+    ]
+    named = from_environ or of_tables
     chosen = {one.name: one for one in reversed(named)}
     for one in named:
         if chosen[one.name] is not one:
             raise ConfigError(f"{one.label}: bucket {one.name!a} is named twice")
+    off = {name for name, table in tables.items() if table.get("mode") == "off"}
+    routes = [one for one in named if one.name not in off]
+    if not routes and not wanted:
+        raise ConfigError(_NONE_SET)
+    unnamed = wanted.keys() - chosen.keys()
+    others = [one for one in of_tables if one.name in off | unnamed]
+    others += [
+        _Named(name, False, None, label)
+        for name, label in wanted.items()
+        if name in unnamed - tables.keys()
+    ]
     warnings += [
-        f"{tables[name].label('name')}: {name} is not served: {named[0].label} does not name it"
+        f"{one.label}: bucket {one.name} has no routes: its [[bucket]] table says mode = off"
+        for one in from_environ
+        if one.name in off
+    ]
+    warnings += [
+        f"{tables[name].label('name')}: {name} is not served: {_why_not(name in off, named)}"
         for name in tables
-        if name not in chosen
+        if name not in wanted and (name in off or name not in chosen)
     ]
     default = _default_endpoint(given)
-    return tuple(_bucket(one, tables.get(one.name), given, default) for one in named), warnings
+    return Buckets(
+        tuple(_bucket(one, tables.get(one.name), given, default) for one in routes),
+        tuple(
+            replace(_bucket(one, tables.get(one.name), given, default), mode="off")
+            for one in others
+        ),
+        warnings,
+    )
+
+
+def _why_not(is_off: bool, named: Sequence[_Named]) -> str:
+    if is_off:
+        return "its mode is off, and no site and no gateway names it"
+    return f"{named[0].label} does not name it"
 
 
 def parse_bucket_list(listed: str) -> list[tuple[str, str | None, str]]:
@@ -107,7 +145,7 @@ def _from_environ(given: Given, warnings: list[str]) -> list[_Named]:
 def _tables(document: Document) -> dict[str, Given]:
     tables: dict[str, Given] = {}
     for number, table in enumerate(document.buckets, 1):
-        given = of_table(table, BUCKET_SETTINGS, document)
+        given = of_table(table, BUCKET_SETTINGS, document.label)
         if "name" not in given:
             raise ConfigError(f"{document.file}: [[bucket]] number {number} has no name")
         if given.get("name") in tables:
@@ -122,15 +160,22 @@ def _default_endpoint(given: Given) -> Endpoint:
     if ("AWS_ACCESS_KEY_ID" in _labels(given)) != ("AWS_SECRET_ACCESS_KEY" in _labels(given)):
         raise ConfigError("of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set")
     plain, from_file = Endpoint(), given.from_file()
-    in_environ = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & _labels(given)
+    in_environ = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "S3_ACCESS_KEY"} & _labels(given)
     return Endpoint(
         region=given.get("s3.region", plain.region),
         url=given.get("s3.endpoint") or None,
         external_url=given.get("s3.external_endpoint") or None,
         addressing=given.get("s3.addressing", plain.addressing),
-        keys=None if in_environ else _keys(from_file, "s3."),
+        keys=_estrois_keys(given) if in_environ else _keys(from_file, "s3."),
         profile=None if in_environ else from_file.get("s3.profile"),
     )
+
+
+def _estrois_keys(given: Given) -> StaticKeys | None:
+    """Those of S3_ACCESS_KEY and S3_SECRET_KEY, of which AWS's credential chain knows nothing."""
+    if "S3_ACCESS_KEY" not in _labels(given):
+        return None
+    return StaticKeys(given.get("s3.access_key_id"), given.get("s3.secret_access_key"))
 
 
 def _labels(given: Given) -> set[str]:
@@ -156,7 +201,8 @@ def _bucket(named: _Named, table: Given | None, given: Given, default: Endpoint)
     key = named.manifest_key or own_key or given.get("routes.manifest_key")
     _check_name(named, endpoint)
     bucket = Bucket(named.name, public=named.public)
-    return BucketConfig(replace(bucket, manifest_key=key) if key else bucket, endpoint)
+    mode: BucketMode = "redirect" if table is None else table.get("mode", "redirect")
+    return BucketConfig(replace(bucket, manifest_key=key) if key else bucket, endpoint, mode)
 
 
 def _endpoint(table: Given, default: Endpoint) -> Endpoint:

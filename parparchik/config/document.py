@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from parparchik.config.settings import BUCKET_SETTINGS, SETTINGS
+from parparchik.config.settings import SETTINGS
 from parparchik.config.suggest import did_you_mean, near_miss
+from parparchik.config.table_settings import BUCKET_SETTINGS, SINK_SETTINGS, SITE_SETTINGS
 from parparchik.errors import ConfigError
 
+_ONCE = ("server", "s3", "routes", "cache", "objects", "auth", "log", "sinks")
+_MANY = ("bucket", "site", "sink")
 _HEADS: Mapping[str, str] = MappingProxyType(
-    {name: f"[{name}]" for name in ("server", "s3", "routes", "auth", "log")}
-    | {"bucket": "[[bucket]]"}
+    {name: f"[{name}]" for name in _ONCE} | {name: f"[[{name}]]" for name in _MANY}
 )
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         table: tuple(
             setting.toml.partition(".")[2]
-            for setting in (*SETTINGS, *BUCKET_SETTINGS)
+            for setting in (*SETTINGS, *BUCKET_SETTINGS, *SITE_SETTINGS, *SINK_SETTINGS)
             if setting.toml.startswith(f"{table}.")
         )
         for table in _HEADS
@@ -29,7 +31,9 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`values` maps `table.key` to TOML's value, `buckets` holds the same for each [[bucket]].
+    """`values` maps `table.key` to TOML's value; `buckets`, `sites` and `sinks` hold, for each
+    [[bucket]], [[site]] and [[sink]], key and value. `tables` names those that are there, were
+    they empty.
 
     Nothing in it is parsed beyond TOML's own types; every name in it is a known one.
     """
@@ -37,6 +41,9 @@ class Document:
     file: str = ""
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
     buckets: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    sites: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    sinks: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    tables: frozenset[str] = frozenset()
 
     def label(self, name: str) -> str:
         """How a message calls a setting of this file."""
@@ -58,23 +65,24 @@ def read_document(file: str, data: bytes) -> Document:
     except ValueError:
         raise ConfigError(f"{file}: not TOML: a number too long") from None
     values: dict[str, object] = {}
-    buckets: list[Mapping[str, object]] = []
+    several: dict[str, list[Mapping[str, object]]] = {name: [] for name in _MANY}
     for name, content in tables.items():
         if name not in _KEYS:
             raise ConfigError(f"{file}: unknown {_kind(name, content)}{_meant(name, content)}")
         array = content if isinstance(content, list) else [content]
-        if isinstance(content, list) != (name == "bucket") or not all(
+        if isinstance(content, list) != (name in _MANY) or not all(
             isinstance(one, dict) for one in array
         ):
-            once = ", once for each bucket" if name == "bucket" else ""
+            once = f", once for each {name}" if name in _MANY else ""
             raise ConfigError(f"{file}: {name} is a table: write {_HEADS[name]}{once}")
         for table in array:
             _refuse_unknown(file, name, table)
-            if name == "bucket":
-                buckets.append(table)
+            if name in _MANY:
+                several[name].append(table)
             else:
                 values |= {f"{name}.{key}": value for key, value in table.items()}
-    return Document(file, values, tuple(buckets))
+    buckets, sites, sinks = (tuple(several[name]) for name in _MANY)
+    return Document(file, values, buckets, sites, sinks, frozenset(tables))
 
 
 def _kind(name: str, content: object) -> str:

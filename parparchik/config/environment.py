@@ -12,7 +12,11 @@ from parparchik.errors import ConfigError
 _PREFIX = "PARPARCHIK_"
 _KNOWN = frozenset(setting.environ for setting in SETTINGS)
 _TAILS = tuple(name.removeprefix(_PREFIX) for name in _KNOWN if name.startswith(_PREFIX))
-_GUARDS = frozenset(setting.environ for setting in SETTINGS if setting.toml.startswith("auth."))
+_GUARDS = frozenset(
+    setting.environ
+    for setting in SETTINGS
+    if setting.toml.startswith("auth.") or setting.toml == "objects.allowed_buckets"
+)
 
 # What Kubernetes sets for every Service whose name begins with "parparchik":
 # https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
@@ -26,7 +30,7 @@ def strangers(environ: Mapping[str, str]) -> list[str]:
     """A warning for each unknown name of our prefix: other tools may set such names, so they are
     no error.
 
-    Except where a setting of [auth] was meant: a misspelt PARPARCHIK_API_KEYS would leave every
+    Except where a setting was meant that locks: a misspelt PARPARCHIK_API_KEYS would leave every
     door open, so that raises ConfigError.
     """
     warnings = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from parparchik.config.document import Document
-from parparchik.config.settings import SETTINGS, Setting
+from parparchik.config.setting import Setting
+from parparchik.config.settings import SETTINGS
 from parparchik.errors import ConfigError
+
+_VARIABLES = {setting.name: setting.environ for setting in SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,9 @@ class Given:
         return default if found is None else found.value
 
     def label(self, name: str) -> str:
-        return self._values[name].label
+        """What gave it; of a setting that nobody gave, the variable that would."""
+        found = self._values.get(name)
+        return _VARIABLES.get(name, name) if found is None else found.label
 
     def from_file(self) -> Given:
         """Without what the environment gave."""
@@ -48,32 +53,41 @@ class Given:
 
 
 def gather(environ: Mapping[str, str], document: Document) -> Given:
-    """Everything but the [[bucket]] tables; the environment wins over the file. A variable that
-    is empty counts as not set. Raises ConfigError."""
+    """Everything but the tables that there may be several of; the environment wins over the file.
+    A variable that is empty counts as not set. Raises ConfigError."""
     values: dict[str, Value] = {}
     for setting in SETTINGS:
         name = next((n for n in (setting.environ, setting.also) if environ.get(n, "").strip()), "")
         if name:
-            values[setting.name] = _parse(setting, environ[name], name, from_environ=True)
+            parse = setting.parse_also if name == setting.also else None
+            parsed = _parse(setting, environ[name], name, parse)
+            values[setting.name] = Value(parsed, name, from_environ=True)
         elif setting.toml in document.values:
             raw, label = document.values[setting.toml], document.label(setting.toml)
-            values[setting.name] = _parse(setting, raw, label)
+            values[setting.name] = Value(_parse(setting, raw, label), label, from_environ=False)
     return Given(values)
 
 
-def of_table(table: Mapping[str, object], settings: Iterable[Setting], document: Document) -> Given:
-    """The same for one [[bucket]] table; names are without the table's."""
+def of_table(
+    table: Mapping[str, object], settings: Iterable[Setting], label: Callable[[str], str]
+) -> Given:
+    """The same for one [[bucket]], [[site]] or [[sink]]; names are without the table's. `label` is
+    what a message calls a setting of that name, which has it."""
     values: dict[str, Value] = {}
     for setting in settings:
         key = setting.toml.partition(".")[2]
         if key in table:
-            values[key] = _parse(setting, table[key], document.label(setting.toml))
+            called = label(setting.toml)
+            values[key] = Value(_parse(setting, table[key], called), called, from_environ=False)
     return Given(values)
 
 
-def _parse(setting: Setting, raw: object, label: str, *, from_environ: bool = False) -> Value:
+def _parse(
+    setting: Setting, raw: object, label: str, parse: Callable[[object], object] | None = None
+) -> object:
+    """`parse` in place of the setting's own. Raises ConfigError."""
     try:
-        return Value(setting.parse(raw), label, from_environ)
+        return (parse or setting.parse)(raw)
     except ValueError as error:
         # What may hold a password is not shown: secrets, and URLs with a user in them.
         shown = f"; got {_shown(raw)}" if not setting.secret and "@" not in str(raw) else ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
+from parparchik.config.aliases import resolve_aliases
 from parparchik.config.buckets import make_buckets
 from parparchik.config.document import Document, read_document
 from parparchik.config.environment import strangers
@@ -15,17 +14,21 @@ from parparchik.config.files import read_file
 from parparchik.config.given import Given, gather
 from parparchik.config.model import (
     AuthConfig,
+    CacheConfig,
     Config,
     LogConfig,
     RoutesConfig,
     S3Config,
     ServerConfig,
 )
-from parparchik.config.settings import SETTINGS
+from parparchik.config.objects import make_objects
+from parparchik.config.section import section
+from parparchik.config.sinks import make_sinks
+from parparchik.config.sites import NamedSite, check_places, make_sites, site_cautions
+from parparchik.config.sizes import size_text
 from parparchik.config.values import api_keys
 from parparchik.errors import ConfigError
 
-_Section = TypeVar("_Section", ServerConfig, S3Config, RoutesConfig, LogConfig)
 _SHORT_KEY = 16  # characters; a random key of 64 bits in hex has as many
 
 
@@ -37,29 +40,52 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-def load(environ: Mapping[str, str], toml: Path | bytes | None = None) -> Loaded:
+def load(
+    environ: Mapping[str, str],
+    toml: Path | bytes | None = None,
+    *,
+    site: Mapping[str, object] | None = None,
+    sinks: Sequence[Mapping[str, object]] = (),
+) -> Loaded:
     """The settings that `environ` and the TOML file make; the environment wins.
 
     `toml` is a file or its content; None takes the file that PARPARCHIK_CONFIG names, if any.
+    `site` is one more [[site]] table and `sinks` more [[sink]] tables, from the command line.
     Reads that file and those that settings name, and nothing else. Raises ConfigError, whose
     message is one line, names the setting and holds no secret.
     """
     document = _document(environ, toml)
     warnings = strangers(environ)
+    environ, renamed = resolve_aliases(environ)
     given = gather(environ, document)
-    buckets, remarks = make_buckets(given, document)
+    auth = _auth(given)
+    sites = make_sites(document, site, has_keys=bool(auth.api_keys))
+    objects, idle = make_objects(given, document)
+    wanted = {one.site.bucket: one.bucket_label for one in reversed(sites)}
+    if objects is not None:
+        label = given.label("objects.allowed_buckets")
+        wanted = {name: label for name, _ in objects.allowed_buckets} | wanted
+    buckets = make_buckets(given, document, wanted)
+    hidden = check_places(sites, objects, _objects_label(given), buckets.routes)
     config = Config(
-        buckets=buckets,
-        server=_section("server", ServerConfig(), given),
-        s3=_section("s3", S3Config(), given),
-        routes=_section("routes", RoutesConfig(), given),
-        auth=_auth(given),
-        log=_section("log", LogConfig(), given),
+        buckets=buckets.routes,
+        server=section("server", ServerConfig(), given),
+        s3=section("s3", S3Config(), given),
+        routes=section("routes", RoutesConfig(), given),
+        auth=auth,
+        log=section("log", LogConfig(), given),
+        cache=section("cache", CacheConfig(), given),
+        sinks=make_sinks(given, document, sinks),
+        sites=tuple(one.site for one in sites),
+        objects=objects,
+        other_buckets=buckets.others,
     )
     if config.s3.ca_bundle is not None:
         read_file(config.s3.ca_bundle, given.label("s3.ca_bundle"))
     _check_tls(config.server, given)
-    return Loaded(config, (*warnings, *remarks, *_cautions(config)))
+    _check_cache(config.cache, given)
+    remarks = (*renamed, *idle, *buckets.warnings, *hidden)
+    return Loaded(config, (*warnings, *remarks, *_cautions(config, given, sites)))
 
 
 def _document(environ: Mapping[str, str], toml: Path | bytes | None) -> Document:
@@ -71,20 +97,6 @@ def _document(environ: Mapping[str, str], toml: Path | bytes | None) -> Document
     path, label = (Path(named), "PARPARCHIK_CONFIG") if toml is None else (toml, "--config")
     shown = str(path) if str(path).isprintable() else ascii(str(path))
     return read_document(shown, read_file(path, label))
-
-
-def _section(table: str, default: _Section, given: Given) -> _Section:
-    """A section of the model with what was given in place of its defaults. Settings of the table
-    that the section has no attribute for are the buckets'."""
-    attributes = {f.name for f in dataclasses.fields(default)}
-    changes: dict[str, Any] = {
-        setting.attribute: given.get(setting.name)
-        for setting in SETTINGS
-        if setting.toml.startswith(f"{table}.")
-        and setting.name in given
-        and setting.attribute in attributes
-    }
-    return dataclasses.replace(default, **changes)
 
 
 def _auth(given: Given) -> AuthConfig:
@@ -121,13 +133,35 @@ def _check_tls(server: ServerConfig, given: Given) -> None:
         )
 
 
-def _cautions(config: Config) -> list[str]:
-    """Settings that work and that the operator may regret."""
-    keys = config.auth.api_keys
-    short = sum(len(key) < _SHORT_KEY for key in keys)
-    if not short:
-        return []
-    return [
-        f"{short} of {len(keys)} API keys are shorter than {_SHORT_KEY} characters"
-        " and can be guessed"
+def _objects_label(given: Given) -> str:
+    return given.label("objects.mount") if "objects.mount" in given else "the object gateway"
+
+
+def _check_cache(cache: CacheConfig, given: Given) -> None:
+    """Sizes that fit into each other."""
+    ordered = [
+        ("memory_object", cache.memory_object_bytes, "memory", cache.memory_bytes),
+        ("compress_min", cache.compress_min_bytes, "compress_max", cache.compress_max_bytes),
     ]
+    if cache.directory is not None:
+        ordered.append(("slice", cache.slice_bytes, "disk", cache.disk_bytes))
+    for small, size, large, limit in ordered:
+        if size > limit:
+            raise ConfigError(
+                f"{given.label(f'cache.{small}')}: {size_text(size)} is more than"
+                f" {given.label(f'cache.{large}')}, {size_text(limit)}"
+            )
+
+
+def _cautions(config: Config, given: Given, sites: Sequence[NamedSite]) -> list[str]:
+    """Settings that work and that the operator may regret."""
+    cautions = site_cautions(sites)
+    if "cache.disk" in given and config.cache.directory is None:
+        cautions.append(f"{given.label('cache.disk')} is ignored: PARPARCHIK_CACHE_DIR is not set")
+    keys = config.auth.api_keys
+    if short := sum(len(key) < _SHORT_KEY for key in keys):
+        cautions.append(
+            f"{short} of {len(keys)} API keys are shorter than {_SHORT_KEY} characters"
+            " and can be guessed"
+        )
+    return cautions

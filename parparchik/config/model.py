@@ -38,10 +38,17 @@ class Endpoint:
     profile: str | None = None
 
 
+BucketMode = Literal["redirect", "proxy", "off"]
+
+
 @dataclass(frozen=True, slots=True)
 class BucketConfig:
+    """`mode` says what a route answers: where the file is, the file itself, or nothing: then the
+    bucket is known only for the sake of a site or the object gateway."""
+
     bucket: Bucket
     endpoint: Endpoint
+    mode: BucketMode = "redirect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,48 @@ class AuthConfig:
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
+    """`directory` None: to standard error. Otherwise to a file a day in it; those older than
+    `keep_days` are removed, and the oldest as long as all together have more than `keep_bytes`."""
+
     format: LogFormat = "auto"
     level: str = "info"
     access: bool = True
+    directory: Path | None = None
+    keep_days: int = 30
+    keep_bytes: int = 1 << 30
+
+
+SinkKind = Literal["influx", "akumuli", "mongodb"]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkConfig:
+    """Where a figure of every request goes. `url`: `tcp://host:port` (influx, akumuli), `http://`
+    or `https://` with path and query as the server wants them for line protocol (influx), or a
+    MongoDB connection string. `name` is what the figures are called there: the measurement, the
+    prefix of the series, the collection; `database` is MongoDB's. `token` is sent with HTTP as
+    `Authorization: Token`."""
+
+    kind: SinkKind
+    url: str = field(repr=False)  # may hold a password
+    name: str = "request"
+    database: str = "metrics"
+    token: str = field(default="", repr=False)
+    queue_max: int = 20_000  # requests; what is more while the sink is slow is dropped and counted
+    batch_max: int = 1000
+    flush_s: float = 1.0
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SinksConfig:
+    """`location_database` is a MaxMind file (GeoLite2 or GeoIP2 City), None: no location.
+    `trusted_proxies` (addresses or networks in CIDR notation) are those whose X-Forwarded-For
+    is believed."""
+
+    sinks: tuple[SinkConfig, ...] = ()
+    location_database: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +156,77 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """How much of the objects' bytes is kept, where, and for how long. `directory` None: in memory
+    alone."""
+
+    memory_bytes: int = 256 << 20
+    memory_object_bytes: int = 1 << 20  # larger pieces stay on disk alone, where there is one
+    directory: Path | None = None
+    disk_bytes: int = 10 << 30
+    slice_bytes: int = 8 << 20
+    max_object_bytes: int = 1 << 30  # whole GETs of larger objects pass through; ranges do not
+    max_fills: int = 64  # requests to S3 that fill, at a time
+    ttl_s: float = 300.0
+    respect_cache_control: bool = True
+    stale_while_revalidate_s: float = 30.0
+    stale_if_error_s: float = 86_400.0
+    negative_ttl_s: float = 5.0
+    negative_max: int = 50_000
+    compress: bool = True
+    compress_min_bytes: int = 1024
+    compress_max_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """A bucket, or what lies below `prefix` in it, as a website at `mount` (a path that begins
+    and ends with a slash) of `host` ('': any).
+
+    `error` and `spa` are keys below `prefix` ('': none). What is None is as the cache has it.
+    """
+
+    bucket: str
+    mount: str = "/"
+    host: str = ""
+    prefix: str = ""
+    index: str = "index.html"
+    error: str = ""
+    spa: str = ""
+    clean_urls: bool = False
+    listing: bool = False
+    precompressed: bool = False
+    reject_query_strings: bool = False
+    needs_key: bool = False  # one of the API keys
+    cors: tuple[str, ...] = ()  # origins, or `*`
+    auth_key: str = field(default="", repr=False)  # for clearing its cache
+    ttl_s: float | None = None
+    negative_ttl_s: float | None = None
+    respect_cache_control: bool | None = None
+    compress: bool = True
+
+
+Permission = Literal["read", "write", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsConfig:
+    """The object gateway at `mount` (a path that begins and ends with a slash). `allowed_buckets`:
+    what anybody may do in each; other buckets are nobody's."""
+
+    allowed_buckets: tuple[tuple[str, Permission], ...]
+    mount: str = "/objects/"
+    max_uploads: int = 64
+    max_upload_bytes: int = 300 << 30  # 10,000 parts that fit in memory two at a time
+    upload_timeout_s: float = 60.0  # without a byte from the client
+    compress_min_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Everything. `buckets` is not empty and in priority order."""
+    """Everything. `buckets` is in priority order; it is empty only where there is a site or the
+    object gateway. Each bucket that these name is in `buckets`, or, with `mode` off, in
+    `other_buckets`."""
 
     buckets: tuple[BucketConfig, ...]
     server: ServerConfig = field(default_factory=ServerConfig)
@@ -119,3 +234,18 @@ class Config:
     routes: RoutesConfig = field(default_factory=RoutesConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    sinks: SinksConfig = field(default_factory=SinksConfig)
+    sites: tuple[SiteConfig, ...] = ()
+    objects: ObjectsConfig | None = None
+    other_buckets: tuple[BucketConfig, ...] = ()
+
+    @property
+    def every_bucket(self) -> tuple[BucketConfig, ...]:
+        """Those with routes, then the others; there is at least one, and no name stands twice."""
+        return self.buckets + self.other_buckets
+
+    @property
+    def region(self) -> str:
+        """Of the first bucket: what there is to say where no bucket is meant."""
+        return self.every_bucket[0].endpoint.region

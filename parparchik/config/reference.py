@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from parparchik.config.model import (
     AuthConfig,
+    CacheConfig,
     Endpoint,
     LogConfig,
+    ObjectsConfig,
     RoutesConfig,
     S3Config,
     ServerConfig,
+    SinkConfig,
+    SinksConfig,
+    SiteConfig,
 )
-from parparchik.config.settings import BUCKET_SETTINGS, SETTINGS, Setting
+from parparchik.config.setting import Setting
+from parparchik.config.settings import SETTINGS
+from parparchik.config.sizes import size_text
+from parparchik.config.table_settings import BUCKET_SETTINGS, SINK_SETTINGS, SITE_SETTINGS
 from parparchik.model import Bucket
 
 _SECTIONS: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -22,6 +30,11 @@ _SECTIONS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "server": (ServerConfig,),
         "s3": (S3Config, Endpoint),
         "routes": (RoutesConfig, Bucket),
+        "cache": (CacheConfig,),
+        "objects": (ObjectsConfig,),
+        "site": (SiteConfig,),
+        "sink": (SinkConfig,),
+        "sinks": (SinksConfig,),
         "auth": (AuthConfig,),
         "log": (LogConfig,),
     }
@@ -38,7 +51,12 @@ def default_of(setting: Setting) -> object:
 
 
 def setting_rows() -> list[tuple[str, str, str, str]]:
-    """Variable, TOML key, default and meaning of every setting; '' where there is none."""
+    """Variable, TOML key, default and meaning of every setting; '' where there is none. The keys
+    of [[bucket]], [[site]] and [[sink]] tables come last."""
+    return _rows((*SETTINGS, *BUCKET_SETTINGS, *SITE_SETTINGS, *SINK_SETTINGS))
+
+
+def _rows(settings: Iterable[Setting]) -> list[tuple[str, str, str, str]]:
     return [
         (
             " or ".join(name for name in (setting.environ, setting.also) if name),
@@ -46,18 +64,34 @@ def setting_rows() -> list[tuple[str, str, str, str]]:
             _default(setting),
             setting.doc,
         )
-        for setting in SETTINGS
+        for setting in settings
     ]
 
 
 def settings_markdown() -> str:
-    """Two tables for the README: all settings, then the keys of a [[bucket]] table."""
+    """Tables for the README: all settings, then the keys of a [[bucket]], a [[site]], a [[sink]]
+    table."""
     rows = [("Environment", "TOML", "Default", "Meaning"), ("---",) * 4]
-    for names, toml, default, doc in setting_rows():
+    for names, toml, default, doc in _rows(SETTINGS):
         rows.append((_code(names).replace(" or ", "` or `"), _code(toml), _code(default), doc))
     keys = [("In `[[bucket]]`", "Meaning"), ("---",) * 2]
     keys += [(_code(setting.toml.partition(".")[2]), setting.doc) for setting in BUCKET_SETTINGS]
-    return f"{_table(rows)}\n\n{_table(keys)}\n"
+    tables = [
+        _table(rows),
+        _table(keys),
+        _keys("site", SITE_SETTINGS),
+        _keys("sink", SINK_SETTINGS),
+    ]
+    return "\n\n".join(tables) + "\n"
+
+
+def _keys(table: str, settings: Iterable[Setting]) -> str:
+    rows = [(f"In `[[{table}]]`", "Default", "Meaning"), ("---",) * 3]
+    rows += [
+        (_code(setting.toml.partition(".")[2]), _code(_default(setting)), setting.doc)
+        for setting in settings
+    ]
+    return _table(rows)
 
 
 def _code(text: str) -> str:
@@ -66,7 +100,8 @@ def _code(text: str) -> str:
 
 def _toml(setting: Setting) -> str:
     table, _, key = setting.toml.partition(".")
-    return f"[{table}] {key}" if table else ""
+    head = f"[[{table}]]" if table in ("bucket", "site", "sink") else f"[{table}]"
+    return f"{head} {key}" if table else ""
 
 
 def _default(setting: Setting) -> str:
@@ -77,6 +112,8 @@ def _default(setting: Setting) -> str:
         return str(default).lower()
     if isinstance(default, (int, float)) and setting.unit == "s":
         return _duration(default)
+    if isinstance(default, int) and setting.unit == "bytes":
+        return size_text(default)
     return str(default)
 
 

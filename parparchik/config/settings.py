@@ -7,37 +7,11 @@ Defaults live in the model: a row finds its own by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from parparchik.config import values
+from parparchik.config import places, values
+from parparchik.config.byte_settings import BYTE_SETTINGS
+from parparchik.config.setting import Setting
+from parparchik.config.sizes import MIB, PIB, byte_size
 from parparchik.config.values import choice, integer, seconds, whole_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """`toml` is `table.key` ('' where only the environment has it). `environ` wins over it; `also`
-    is a second name, for when the first is not set. The value of a `secret` is in no message.
-    """
-
-    toml: str
-    environ: str
-    parse: Callable[[object], object]
-    doc: str
-    also: str = ""
-    unit: str = ""
-    secret: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.toml or self.environ
-
-    @property
-    def attribute(self) -> str:
-        """The name in the model: the TOML key, durations with their unit."""
-        key = self.toml.rpartition(".")[2]
-        return f"{key}_s" if self.unit == "s" else key
-
 
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
@@ -84,6 +58,8 @@ SETTINGS: tuple[Setting, ...] = (
             " could be smuggled past it"),
     Setting("s3.endpoint", "S3_ENDPOINT", values.endpoint,
             "S3 endpoint: `host:port` (http) or a URL; not set: AWS"),
+    Setting("", "S3_USE_SSL", values.boolean,
+            "https for an `S3_ENDPOINT` that is given as `host:port`"),
     Setting("s3.external_endpoint", "S3_EXTERNAL_ENDPOINT", values.endpoint,
             "Endpoint that clients are sent to; not set: `S3_ENDPOINT`"),
     Setting("s3.region", "AWS_REGION", values.region, also="AWS_DEFAULT_REGION",
@@ -91,10 +67,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("s3.addressing", "PARPARCHIK_ADDRESSING", choice("auto", "path", "virtual"),
             "`path` or `virtual` host; `auto`: path style, but virtual host at AWS for bucket names"
             " without a dot"),
-    Setting("s3.access_key_id", "AWS_ACCESS_KEY_ID", values.visible,
-            "Credentials; not set: the AWS chain (profile, web identity, container, instance)"),
+    Setting("s3.access_key_id", "AWS_ACCESS_KEY_ID", values.visible, also="S3_ACCESS_KEY",
+            doc="Credentials; not set: the AWS chain (profile, web identity, container, instance)"),
     Setting("s3.secret_access_key", "AWS_SECRET_ACCESS_KEY", values.visible, secret=True,
-            doc="Goes with the key id"),
+            also="S3_SECRET_KEY", doc="Goes with the key id"),
     Setting("s3.session_token", "AWS_SESSION_TOKEN", values.visible, secret=True,
             doc="Goes with temporary keys"),
     Setting("s3.profile", "AWS_PROFILE", values.text,
@@ -158,20 +134,17 @@ SETTINGS: tuple[Setting, ...] = (
             "The least level that is logged"),
     Setting("log.access", "PARPARCHIK_ACCESS_LOG", values.boolean,
             "A line for each request"),
-)
-
-# The keys of a [[bucket]] table; what one does not say it takes from the settings above.
-BUCKET_SETTINGS: tuple[Setting, ...] = (
-    Setting("bucket.name", "", values.text, "Name of the bucket, and the first part of its routes"),
-    Setting("bucket.public", "", values.boolean, "Whether redirects are plain URLs"),
-    Setting("bucket.manifest_key", "", values.manifest_key, "Key of its manifest"),
-    Setting("bucket.endpoint", "", values.endpoint, "Its endpoint; `\"\"` means AWS"),
-    Setting("bucket.external_endpoint", "", values.endpoint, "Endpoint that clients are sent to"),
-    Setting("bucket.region", "", values.region, "Its region"),
-    Setting("bucket.addressing", "", choice("auto", "path", "virtual"), "How it is addressed"),
-    Setting("bucket.access_key_id", "", values.visible, "Its credentials"),
-    Setting("bucket.secret_access_key", "", values.visible, "Goes with the key id", secret=True),
-    Setting("bucket.session_token", "", values.visible, "Goes with temporary keys", secret=True),
-    Setting("bucket.profile", "", values.text, "Its profile of the shared AWS files"),
+    Setting("log.directory", "PARPARCHIK_LOG_DIR", values.path,
+            "Directory for logs, a file a day; not set: they go to standard error"),
+    Setting("log.keep_days", "PARPARCHIK_LOG_KEEP_DAYS", integer(1, 36_500),
+            "Older files are removed"),
+    Setting("log.keep", "PARPARCHIK_LOG_KEEP", byte_size(MIB, PIB), unit="bytes",
+            doc="What the files may have together; the oldest go first"),
+    Setting("sinks.location_database", "PARPARCHIK_LOCATION_DATABASE", values.path,
+            "MaxMind file (GeoLite2 or GeoIP2 City) for the clients' places in request metrics"),
+    Setting("sinks.trusted_proxies", "PARPARCHIK_TRUSTED_PROXIES", places.networks,
+            "Addresses and networks (CIDR), separated by commas, whose `X-Forwarded-For` is"
+            " believed there"),
+    *BYTE_SETTINGS,
 )
 # fmt: on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parparchik.config import Loaded, load
-from parparchik.config.settings import BUCKET_SETTINGS, SETTINGS
+from parparchik.config.settings import SETTINGS
+from parparchik.config.table_settings import BUCKET_SETTINGS, SITE_SETTINGS
 from parparchik.errors import ConfigError
 
 BASE = {"PARPARCHIK_BUCKETS": "files::public"}
@@ -21,7 +23,9 @@ SECRET = "hunter2-hunter2-hunter2"
     [
         ("[sever]", r"unknown table \[sever\]; did you mean \[server\]\?"),
         ("[[buckets]]", r"unknown table \[buckets\]; did you mean \[\[bucket\]\]\?"),
-        ("[cache]", r"unknown table \[cache\]; known: \[server\], \[s3\]"),
+        ("[chache]", r"unknown table \[chache\]; did you mean \[cache\]\?"),
+        ("[cdn]", r"unknown table \[cdn\]; known: \[server\], \[s3\]"),
+        ("[sites]", r"unknown table \[sites\]; did you mean \[\[site\]\]\?"),
         ("port = 1", r"unknown key port; it belongs in \[server\]"),
         ("foo = 1", r"unknown key foo$"),
         ("[server]\nprot = 1", r"unknown key prot in \[server\]; did you mean port\?"),
@@ -31,6 +35,8 @@ SECRET = "hunter2-hunter2-hunter2"
         ('[server]\n"a\\nb" = 1', r"unknown key 'a\\nb' in \[server\]"),
         ("[bucket]\nname = 'a'", r"bucket is a table: write \[\[bucket\]\], once for each"),
         ("bucket = [1]", r"bucket is a table"),
+        ("[site]\nbucket = 'a'", r"site is a table: write \[\[site\]\], once for each site"),
+        ("[[site]]\nmuont = '/a/'", r"unknown key muont in \[\[site\]\]; did you mean mount\?"),
         ("server = 1", r"server is a table: write \[server\]"),
         ("[[server]]", r"server is a table"),
         ("[server", r"not TOML: Expected"),
@@ -90,7 +96,11 @@ def test_an_unknown_variable_is_a_warning(name: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PARPARCHIK_API_KEY", "PARPARCHIK_APIKEYS", "PARPARCHIK_API_KEYS_FIL"]
+    "name",
+    [
+        *("PARPARCHIK_API_KEY", "PARPARCHIK_APIKEYS", "PARPARCHIK_API_KEYS_FIL"),
+        "PARPARCHIK_OBJECTS_ALLOWED_BUCKET",
+    ],
 )
 def test_a_misspelt_lock_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} is no setting; did you mean ") as caught:
@@ -138,7 +148,9 @@ def test_a_file_of_api_keys_without_any_opens_no_door(tmp_path: Path, content: b
         load({**BASE, "PARPARCHIK_API_KEYS_FILE": str(file)})
 
 
-@pytest.mark.parametrize("name", ["PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    "name", ["PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE", "PARPARCHIK_LOCATION_DATABASE"]
+)
 def test_a_named_file_that_is_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name}: .*No such file"):
         load({**BASE, name: str(tmp_path / "missing")})
@@ -162,6 +174,7 @@ def test_secrets_are_in_no_repr_and_no_error() -> None:
         f'[s3]\naccess_key_id = "id"\nsecret_access_key = "{SECRET}"\nsession_token = "{SECRET}"\n'
         f'[auth]\napi_keys = ["{SECRET}"]\n[[bucket]]\nname = "files"\naccess_key_id = "id"\n'
         f'secret_access_key = "{SECRET}"\nsession_token = "{SECRET}"\n'
+        f'[[site]]\nbucket = "files"\nauth_key = "{SECRET}"\n'
     )
     assert SECRET not in repr(load({}, toml.encode()))
     for setting in (*SETTINGS, *BUCKET_SETTINGS):
@@ -171,6 +184,13 @@ def test_secrets_are_in_no_repr_and_no_error() -> None:
             key = setting.toml.partition(".")[2]
             toml = f'[[bucket]]\nname = "files"\n{key} = "{SECRET} more"\n'
             assert SECRET not in refusal({}, toml)
+    assert SECRET not in refusal(
+        BASE, f'[[site]]\nbucket = "files"\nauth_key = "{SECRET} and more"\n'
+    )
+    pair = {"S3_ACCESS_KEY": "id", "S3_SECRET_KEY": SECRET}
+    assert SECRET not in repr(load({**BASE, **pair}))
+    assert SECRET not in refusal({**BASE, **pair, "S3_SECRET_KEY": f"{SECRET} and more"})
+    assert SECRET not in refusal({**BASE, "S3_SECRET_KEY": SECRET})
     for name in ("S3_ENDPOINT", "S3_EXTERNAL_ENDPOINT"):
         for url in (f"http://user:{SECRET}@host", f"user:{SECRET}@host:1", f"x://u:{SECRET}@h"):
             assert SECRET not in refusal({**BASE, name: url})
@@ -184,9 +204,28 @@ def refusal(environ: dict[str, str], toml: str = "") -> str:
 
 _NAMES = [name for s in SETTINGS for name in (s.environ, s.also) if name]
 # Files that hypothesis would name are not its to read.
-_FILES = {"PARPARCHIK_CONFIG", "PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE"}
-_texts = st.text(max_size=12) | st.sampled_from(
-    ["1", "0", "true", "a:b:public", "aaa,bbb", "http://h", "tcp://x:1", "2s", "ttl", "k e y", "\n"]
+_FILES = {
+    *("PARPARCHIK_CONFIG", "PARPARCHIK_API_KEYS_FILE", "AWS_CA_BUNDLE"),
+    "PARPARCHIK_LOCATION_DATABASE",
+}
+_texts = (
+    st.text(max_size=12)
+    | st.sampled_from(
+        [
+            "1",
+            "0",
+            "true",
+            "a:b:public",
+            "aaa,bbb",
+            "http://h",
+            "tcp://x:1",
+            "2s",
+            "ttl",
+            "k e y",
+            "\n",
+        ]
+    )
+    | st.sampled_from(["aaa:read", "aaa:all,bbb:write", "/aaa/", "2MiB", "64KiB"])
 )
 _environs = st.dictionaries(
     st.sampled_from([name for name in _NAMES if name not in _FILES])
@@ -206,11 +245,12 @@ _scalars = st.one_of(
     st.integers(-(10**12), 10**12).map(str),
     st.floats().map(str),
     st.sampled_from(["'x'", '"a\\nb"', "[]", "['a', 1]", "{a = 1}", "2020-01-01", "''", "'2s'"]),
+    st.sampled_from(["'/a/'", "'2MiB'", "'a:read'", "{a = 'all'}", "'off'", "'*'", "'a.html'"]),
 )
 _tables = st.lists(
     st.tuples(
-        st.sampled_from([s.toml for s in (*SETTINGS, *BUCKET_SETTINGS) if s.toml])
-        .filter(lambda name: "file" not in name.partition(".")[2] and "bundle" not in name),
+        st.sampled_from([s.toml for s in (*SETTINGS, *BUCKET_SETTINGS, *SITE_SETTINGS) if s.toml])
+        .filter(lambda name: not re.search("file|bundle|location", name.partition(".")[2])),
         _scalars,
     ),
     max_size=6,
@@ -223,13 +263,24 @@ def test_any_tables_are_a_config_or_a_config_error(
     pairs: list[tuple[str, str]], base: bool
 ) -> None:
     lines = []
-    for table in ("server", "s3", "routes", "auth", "log", "bucket"):
+    several = {"bucket": "[[bucket]]\nname = 'n'", "site": "[[site]]\nbucket = 'n'"}
+    for table in (
+        "server",
+        "s3",
+        "routes",
+        "cache",
+        "objects",
+        "auth",
+        "log",
+        "sinks",
+        "bucket",
+        "site",
+    ):
         keys = [(n.partition(".")[2], v) for n, v in pairs if n.startswith(f"{table}.")]
         if keys:
-            lines.append("[[bucket]]\nname = 'n'" if table == "bucket" else f"[{table}]")
-            lines += [
-                f"{key} = {value}" for key, value in keys if (table, key) != ("bucket", "name")
-            ]
+            lines.append(several.get(table, f"[{table}]"))
+            needed = {("bucket", "name"), ("site", "bucket")}
+            lines += [f"{key} = {value}" for key, value in keys if (table, key) not in needed]
     outcome(BASE if base else {}, "\n".join(lines).encode())
 
 
@@ -250,7 +301,15 @@ def outcome(environ: dict[str, str], toml: bytes) -> None:
         messages = (str(error),)
     if loaded is not None:
         messages = loaded.warnings
-        assert loaded.config.buckets
+        config = loaded.config
+        names = [one.bucket.name for one in config.every_bucket]
+        assert len(set(names)) == len(names) > 0
+        assert config.buckets or config.sites or config.objects
+        wanted = {site.bucket for site in config.sites}
+        wanted |= {name for name, _ in config.objects.allowed_buckets} if config.objects else set()
+        assert wanted <= set(names)
+        assert all(one.mode != "off" for one in config.buckets)
+        assert all(one.mode == "off" for one in config.other_buckets)
     for message in messages:
         assert message.isprintable()
         assert len(message) < 500

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from parparchik.config import Config, load, settings_markdown
-from parparchik.config.settings import BUCKET_SETTINGS, SETTINGS, Setting
+from parparchik.config import Config, SiteConfig, load, settings_markdown
+from parparchik.config.model import SinkConfig
+from parparchik.config.setting import Setting
+from parparchik.config.settings import SETTINGS
+from parparchik.config.table_settings import BUCKET_SETTINGS, SINK_SETTINGS, SITE_SETTINGS
 from parparchik.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +59,40 @@ CASES: list[tuple[str, str, str, object]] = [
     ("PARPARCHIK_MANIFEST_WINDOW", "250ms", "routes.manifest_window_s", 0.25),
     ("PARPARCHIK_MAX_PROBES", "8", "routes.max_probes", 8),
     ("PARPARCHIK_MAX_WAITING", "8", "routes.max_waiting", 8),
+    ("PARPARCHIK_CACHE_MEMORY", "300MiB", "cache.memory_bytes", 300 << 20),
+    ("PARPARCHIK_CACHE_MEMORY_OBJECT", "64KiB", "cache.memory_object_bytes", 64 << 10),
+    ("PARPARCHIK_CACHE_DIR", "/var/cache/p", "cache.directory", Path("/var/cache/p")),
+    ("PARPARCHIK_CACHE_DISK", "20GB", "cache.disk_bytes", 20 * 10**9),
+    ("PARPARCHIK_CACHE_SLICE", "1MiB", "cache.slice_bytes", 1 << 20),
+    ("PARPARCHIK_CACHE_MAX_OBJECT", "2GiB", "cache.max_object_bytes", 2 << 30),
+    ("PARPARCHIK_CACHE_MAX_FILLS", "9", "cache.max_fills", 9),
+    ("PARPARCHIK_CACHE_TTL", "1h", "cache.ttl_s", 3600.0),
+    ("PARPARCHIK_CACHE_RESPECT_CACHE_CONTROL", "no", "cache.respect_cache_control", False),
+    ("PARPARCHIK_CACHE_STALE_WHILE_REVALIDATE", "0", "cache.stale_while_revalidate_s", 0.0),
+    ("PARPARCHIK_CACHE_STALE_IF_ERROR", "7d", "cache.stale_if_error_s", 604800.0),
+    ("PARPARCHIK_CACHE_NEGATIVE_TTL", "1m", "cache.negative_ttl_s", 60.0),
+    ("PARPARCHIK_CACHE_NEGATIVE_MAX", "7", "cache.negative_max", 7),
+    ("PARPARCHIK_CACHE_COMPRESS", "off", "cache.compress", False),
+    ("PARPARCHIK_CACHE_COMPRESS_MIN", "2KiB", "cache.compress_min_bytes", 2048),
+    ("PARPARCHIK_CACHE_COMPRESS_MAX", "1MiB", "cache.compress_max_bytes", 1 << 20),
+    ("PARPARCHIK_OBJECTS_MOUNT", "store", "objects.mount", "/store/"),
+    ("PARPARCHIK_OBJECTS_ALLOWED_BUCKETS", "a-b:all", "objects.allowed_buckets", (("a-b", "all"),)),
+    ("ALLOWED_BUCKETS", "a-b:write", "objects.allowed_buckets", (("a-b", "write"),)),
+    ("PARPARCHIK_OBJECTS_MAX_UPLOADS", "9", "objects.max_uploads", 9),
+    ("PARPARCHIK_OBJECTS_MAX_UPLOAD", "1GiB", "objects.max_upload_bytes", 1 << 30),
+    ("PARPARCHIK_OBJECTS_UPLOAD_TIMEOUT", "5s", "objects.upload_timeout_s", 5.0),
+    ("PARPARCHIK_OBJECTS_COMPRESS_MIN", "2MiB", "objects.compress_min_bytes", 2 << 20),
     ("PARPARCHIK_API_KEYS", "one,two", "auth.api_keys", ("one", "two")),
     ("PARPARCHIK_LOG_FORMAT", "json", "log.format", "json"),
     ("PARPARCHIK_LOG_LEVEL", "debug", "log.level", "debug"),
     ("PARPARCHIK_ACCESS_LOG", "off", "log.access", False),
+    ("PARPARCHIK_LOG_DIR", "/var/log/p", "log.directory", Path("/var/log/p")),
+    ("PARPARCHIK_LOG_KEEP_DAYS", "7", "log.keep_days", 7),
+    ("PARPARCHIK_LOG_KEEP", "2GiB", "log.keep_bytes", 2 << 30),
+    ("PARPARCHIK_LOCATION_DATABASE", __file__, "sinks.location_database", Path(__file__)),
+    ("PARPARCHIK_TRUSTED_PROXIES", "10.0.0.0/8", "sinks.trusted_proxies", ("10.0.0.0/8",)),
 ]
-BASE = {"PARPARCHIK_BUCKETS": "files"}
+BASE = {"PARPARCHIK_BUCKETS": "files", "PARPARCHIK_OBJECTS": "true"}
 TOML_NAMES = {
     name: setting.toml for setting in SETTINGS for name in (setting.environ, setting.also)
 }
@@ -119,6 +150,8 @@ def test_every_setting_has_a_case() -> None:
         "PARPARCHIK_CONFIG", "PARPARCHIK_API_KEYS_FILE", "PARPARCHIK_METRICS_NEED_KEY",
             "PARPARCHIK_TLS_KEY", "PARPARCHIK_TLS_MIN_VERSION", "PARPARCHIK_TLS_PORT",
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
+        # and these by test_config_estrois
+        "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_USE_SSL", "MAX_CACHE_SIZE", "PARPARCHIK_OBJECTS",
     }  # fmt: skip
     named = {name for s in SETTINGS for name in (s.environ, s.also) if name}
     assert named == elsewhere | {name for name, *_ in CASES}
@@ -127,9 +160,18 @@ def test_every_setting_has_a_case() -> None:
 def test_every_field_of_the_model_can_be_set() -> None:
     settable = {(s.toml.partition(".")[0], s.attribute) for s in SETTINGS}
     config = load(BASE).config
-    for section in ("server", "s3", "routes", "auth", "log"):
+    for section in ("server", "s3", "routes", "auth", "log", "cache", "objects", "sinks"):
         for field in dataclasses.fields(getattr(config, section)):
-            assert (section, field.name) in settable
+            if (section, field.name) != ("sinks", "sinks"):  # these are tables of their own
+                assert (section, field.name) in settable
+
+
+@pytest.mark.parametrize(
+    ("section", "rows"), [(SiteConfig, SITE_SETTINGS), (SinkConfig, SINK_SETTINGS)]
+)
+def test_every_field_of_a_table_can_be_set(section: type, rows: tuple[Setting, ...]) -> None:
+    settable = [setting.attribute for setting in rows]
+    assert sorted(settable) == sorted(field.name for field in dataclasses.fields(section))
 
 
 def _refused(setting: Setting) -> bool:
@@ -163,16 +205,37 @@ def test_an_error_names_the_key_of_a_bucket_table(setting: Setting) -> None:
         load({}, f'[[bucket]]\n{name}{key} = "\\n\\u0000"\n'.encode())
 
 
+@pytest.mark.parametrize("setting", SITE_SETTINGS, ids=lambda setting: setting.name)
+def test_an_error_names_the_key_of_a_site_table(setting: Setting) -> None:
+    key = setting.toml.partition(".")[2]
+    bucket = "" if key == "bucket" else 'bucket = "files"\n'
+    with pytest.raises(ConfigError, match=rf"\[\[site\]\] {key}: "):
+        load({}, f'[[site]]\n{bucket}{key} = "\\n\\u0000"\n'.encode())
+
+
+@pytest.mark.parametrize("setting", SINK_SETTINGS, ids=lambda setting: setting.name)
+def test_an_error_names_the_key_of_a_sink_table(setting: Setting) -> None:
+    key = setting.toml.partition(".")[2]
+    rest = "".join(
+        f"{name} = '{value}'\n"
+        for name, value in (("kind", "influx"), ("url", "http://h"))
+        if name != key
+    )
+    with pytest.raises(ConfigError, match=rf"\[\[sink\]\] {key}: "):
+        load(BASE, f'[[sink]]\n{rest}{key} = "\\n\\u0000"\n'.encode())
+
+
 def test_the_readme_has_the_table() -> None:
     assert settings_markdown() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_s_example_file_works() -> None:
+def test_the_readme_s_example_files_work() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     assert examples
     for example in examples:
-        assert load({}, example.encode()).warnings == ()
+        whole = "[[bucket]]" in example or "[[site]]" in example
+        assert load({} if whole else BASE, example.encode()).warnings == ()
 
 
 def test_what_is_deployed_sets_no_unknown_names() -> None:
@@ -195,3 +258,5 @@ def test_the_table_shows_names_defaults_and_meaning() -> None:
     assert "| `PARPARCHIK_VERIFY_TTL` | `[routes] verify_ttl` | `2s` |" in table
     assert "| `PARPARCHIK_LIST_SYNC` | `[routes] list_sync` | `false` |" in table
     assert "| `external_endpoint` |" in table
+    assert "`PARPARCHIK_CACHE_MEMORY` or `MAX_CACHE_SIZE` | `[cache] memory` | `256MiB`" in table
+    assert "| `index` | `index.html` |" in table
