@@ -1,0 +1,292 @@
+"""The disk tier: the door to it. See the room's `__init__` for how its parts work together."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import trio
+
+from parparchik.cache.disk.directory import Directory
+from parparchik.cache.disk.forgotten import Forgotten
+from parparchik.cache.disk.handles import IDLE_MAX
+from parparchik.cache.disk.lane import Lane
+from parparchik.cache.disk.ledger import Ledger
+from parparchik.cache.disk.log import Clear, ForgottenLog, Note, Sync
+from parparchik.cache.disk.reading import Reader
+from parparchik.cache.disk.rebuild import Rebuild
+from parparchik.cache.disk.saving import Saver
+from parparchik.cache.disk.statistics import Counts, DiskStatistics
+from parparchik.cache.tiers import OpenPiece, PieceName, Record
+from parparchik.content import ObjectName
+from parparchik.errors import ConfigError
+
+FILES_MAX = 250_000
+"""Pieces, however small: each takes about a kilobyte of memory."""
+
+READERS = 8
+"""Threads that open files."""
+
+BATCH_BYTES = 64 << 20
+"""So many bytes of files get or lose their names in one hop to a thread."""
+
+LOG_MAX_BYTES = 1 << 20
+"""With more written down of what was forgotten, it is seen to that it need not be."""
+
+CLEAR_EVERY_S = 10.0
+
+STOP_LIMIT_S = 5.0
+"""For deleting what was removed, at the end."""
+
+
+class DiskStore:
+    """A Disk (see `tiers`) in a directory of its own. `run` makes it work: before and after that
+    nothing is kept and nothing found, and what is forgotten is kept in mind.
+
+    Each process needs a directory of its own. `setting` is how errors call it. `now` is the wall
+    clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        budget_bytes: int,
+        *,
+        setting: str = "cache.directory",
+        files_max: int = FILES_MAX,
+        idle_max: int = IDLE_MAX,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = Directory(directory, setting)
+        self._budget_bytes = budget_bytes
+        self._files_max = files_max
+        self._idle_max = idle_max
+        self._now = now
+        self._threads = trio.CapacityLimiter(READERS)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Everything as before a run."""
+        self._claimed = False
+        self._rebuilt = False
+        self._run_id = secrets.token_hex(8)
+        self._forgotten = Forgotten(self._run_id)
+        self._log = ForgottenLog(self._directory)
+        self._unnoted = False  # something that is forgotten could not be written down
+        self._whole = False  # all files are known
+        self._counts = Counts()
+        self._names = Lane(1, BATCH_BYTES)
+        self._ledger = Ledger(
+            self._directory,
+            self._names,
+            self._counts,
+            budget_bytes=self._budget_bytes,
+            files_max=self._files_max,
+            idle_max=self._idle_max,
+            now=self._now,
+        )
+        self._reader = Reader(self._directory, self._ledger, self._counts, self._threads)
+        self._saver = Saver(self._directory, self._ledger, self._names, self._counts, self._run_id)
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def record(self, name: ObjectName, coding: str) -> Record | None:
+        generation = self._ledger.index.generation(name, coding)
+        return None if generation is None else generation.record
+
+    def has(self, piece: PieceName, record: Record) -> bool:
+        return self._ledger.index.find(piece, record) is not None
+
+    def confirm(self, name: ObjectName, coding: str, record: Record) -> None:
+        """As `Disk` has it. The next process finds the time at which the pieces were saved, and
+        asks S3 again."""
+        self._ledger.index.confirm(name, coding, record)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def open_nowait(self, piece: PieceName, record: Record) -> OpenPiece | None:
+        """The piece where its file is open already; None: `open` is the way. No I/O."""
+        return self._reader.open_nowait(piece, record)
+
+    async def open(self, piece: PieceName, record: Record) -> OpenPiece | None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return await self._reader.open(piece, record)
+
+    # -- changing -------------------------------------------------------------------------------
+
+    async def save(self, piece: PieceName, record: Record, blocks: Sequence[bytes]) -> bool:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._claimed:
+            self._counts.refused += 1
+            return False
+        return await self._saver.save(piece, record, blocks)
+
+    def forget(self, name: ObjectName) -> None:
+        """As `Disk` has it. That it stays forgotten whatever happens is certain after `settle`."""
+        self._ledger.drop_all(list(self._ledger.index.pieces_of(name)))
+        self._saver.forget(name)
+        with contextlib.suppress(ValueError):
+            self._note(self._forgotten.add(name, self._saver.number))
+
+    def forget_prefix(self, bucket: str, prefix: str) -> int:
+        names = set(self._ledger.index.names_below(bucket, prefix))
+        names.update(self._saver.names_below(bucket, prefix))
+        pieces_of = self._ledger.index.pieces_of
+        self._ledger.drop_all([entry for name in names for entry in pieces_of(name)])
+        for name in names:
+            self._saver.forget(name)
+        with contextlib.suppress(ValueError):
+            self._note(self._forgotten.add_below(bucket, prefix, self._saver.number))
+        return len(names)
+
+    async def settle(self) -> bool:
+        """Returns when all that was forgotten so far will stay so, even if the process or the
+        machine stops right then: it is written down, and the disk has that. To be awaited after
+        `forget` and before whoever changed the object is told that it is done: else a crash in
+        between could bring back what was there before, as fresh as it was.
+
+        False where the disk would not have it (full, read-only, broken, or not there yet): then a
+        crash may bring back old files until they are stale. That is counted and logged.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._claimed:
+            return False
+        ledger = self._ledger
+        ledger.retry_stuck()
+        if self._unnoted and self._whole:
+            # There may be no room to write it down. To delete takes none.
+            return await self._clear()
+        if self._unnoted:
+            self._unnoted = False
+            for line in self._forgotten.lines():
+                self._note(line)
+        sync = Sync(self._log)
+        self._names.put(sync)
+        await sync.done.wait()
+        if sync.error is not None:
+            ledger.deleting.failed(sync.error)
+        return sync.error is None and not self._unnoted
+
+    def _note(self, line: bytes) -> None:
+        if not self._claimed:  # it is in `_forgotten`
+            return
+        self._names.put(Note(self._log, line, self._noted))
+
+    def _noted(self, error: Exception | None) -> None:
+        if error is not None:
+            self._ledger.deleting.failed(error)
+            self._unnoted = True
+
+    async def _clear(self) -> bool:
+        """Have nothing written down any more, because it is done. All files are known."""
+        ledger = self._ledger
+        if ledger.stuck:
+            return False
+        clear = Clear(self._log, ledger.unsynced, ledger.unlink_failures)
+        self._unnoted = False
+        self._names.put(clear)
+        await clear.done.wait()
+        if clear.error is not None:
+            ledger.deleting.failed(clear.error)
+        self._unnoted |= not clear.cleared
+        return clear.cleared
+
+    # -- running --------------------------------------------------------------------------------
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Claim the directory and work until cancelled. Started when the directory is ours; what
+        is in it is found meanwhile. Raises ConfigError, before it is started, where it is not a
+        cache's, in use, or not to be used at all; one on a full or broken disk is waited for."""
+        started = await self._claim(task_status)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._names.run)
+                nursery.start_soon(self._saver.lane.run)
+                if not started:
+                    task_status.started()
+                nursery.start_soon(self._rebuild)
+        finally:
+            await self._stop()
+
+    async def _claim(self, task_status: trio.TaskStatus[None]) -> bool:
+        """Returns whether `started` was said: the server need not wait for a disk."""
+        started = False
+        writing = self._saver.writing
+        while True:
+            try:
+                await trio.to_thread.run_sync(self._directory.claim, limiter=self._threads)
+                break
+            except (OSError, ConfigError) as error:
+                if isinstance(error, ConfigError) and not started:
+                    raise
+                writing.failed(error)
+            if not started:
+                started = True
+                task_status.started()
+            await trio.sleep(writing.pause_s)
+            writing.admits()
+        writing.succeeded()
+        self._claimed = True
+        self._names.open = True
+        return started
+
+    async def _rebuild(self) -> None:
+        directory, ledger = self._directory, self._ledger
+        for line in list(self._forgotten.lines()):  # before there was a directory
+            self._note(line)
+        rebuild = Rebuild(directory, ledger, self._forgotten, self._counts, self._now)
+        await rebuild.recall()
+        self._log.size_bytes += rebuild.recalled_bytes
+        await rebuild.measure()
+        self._saver.ready.set()
+        await rebuild.index()
+        ledger.given = None
+        self._rebuilt = True
+        self._whole = self._forgotten.forgetful = rebuild.whole
+        due_bytes = 0
+        while self._whole:
+            if self._log.size_bytes > due_bytes and not ledger.stuck:
+                await self._clear()
+                due_bytes = LOG_MAX_BYTES
+            await trio.sleep(CLEAR_EVERY_S)
+
+    async def _stop(self) -> None:
+        names, ledger, saver = self._names, self._ledger, self._saver
+        saver.stop()
+        names.put(Sync(self._log))
+        await names.close(STOP_LIMIT_S)
+        ledger.handles.close_idle()
+        self._directory.release()
+        self._begin()
+        await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> DiskStatistics:
+        ledger, counts = self._ledger, self._counts
+        return DiskStatistics(
+            bytes=ledger.space.bytes,
+            budget_bytes=self._budget_bytes,
+            files=len(ledger.index),
+            leaving_bytes=ledger.space.leaving_bytes,
+            open_files=ledger.handles.in_use + ledger.handles.idle,
+            opens=counts.opens,
+            saves=counts.saves,
+            saved_bytes=counts.saved_bytes,
+            save_failures=self._saver.writing.failures,
+            refused=counts.refused,
+            forgotten_saves=counts.forgotten_saves,
+            evictions=counts.evictions,
+            evicted_bytes=counts.evicted_bytes,
+            corrupt=counts.corrupt,
+            read_failures=self._reader.trouble.failures,
+            stuck_files=len(ledger.stuck),
+            dropped=tuple(counts.dropped.items()),
+            degraded=self._saver.writing.reason,
+            unreadable=self._reader.trouble.reason,
+            ready=self._saver.ready.is_set(),
+            rebuild_done=self._rebuilt,
+            rebuilt=counts.rebuilt,
+            to_rebuild=counts.to_rebuild,
+        )

@@ -1,0 +1,139 @@
+"""What the cache gives of an object that it does not keep: bytes straight from S3."""
+
+from __future__ import annotations
+
+from parparchik.cache.generation import Changed
+from parparchik.cache.passage import Passage, close
+from parparchik.cache.types import Status
+from parparchik.cache.workings import Workings
+from parparchik.content import (
+    Download,
+    NotModified,
+    ObjectBytes,
+    ObjectName,
+    Representation,
+    Span,
+)
+from parparchik.errors import OutOfRange, PreconditionFailed, Truncated, UpstreamError
+from parparchik.model import Content
+
+
+class Passed:
+    """For who asked, and once: of a second span S3 is asked anew."""
+
+    __slots__ = (
+        "_confirmed_at_s",
+        "_passage",
+        "_source",
+        "_workings",
+        "fresh_for_s",
+        "name",
+        "representation",
+    )
+
+    def __init__(
+        self,
+        name: ObjectName,
+        representation: Representation,
+        passage: Passage | None,
+        source: ObjectBytes,
+        *,
+        fresh_for_s: float,
+        workings: Workings,
+    ) -> None:
+        self.name = name
+        self.representation = representation
+        self.fresh_for_s = fresh_for_s
+        self._passage = passage
+        self._source = source
+        self._workings = workings
+        self._confirmed_at_s = workings.now()
+
+    @property
+    def status(self) -> Status:
+        return "BYPASS"
+
+    @property
+    def age_s(self) -> int:
+        return max(0, int(self._workings.now() - self._confirmed_at_s))
+
+    @property
+    def body(self) -> bytes | None:
+        return None
+
+    def content(self, span: Span) -> Content:
+        download = self._passage.take(span) if self._passage is not None else None
+        return Through(self, span, download)
+
+    async def open(self, span: Span) -> Download:
+        """That span of this very object. Raises Changed where it is another by now."""
+        mine = self.representation
+        etag = "" if mine.etag.startswith("W/") else mine.etag
+        self._workings.counters.requests += 1
+        try:
+            answer = await self._source.open(self.name.key, span=span, if_match=etag)
+        except (PreconditionFailed, OutOfRange):
+            answer = None
+        if answer is None or isinstance(answer, NotModified):
+            raise Changed("the object has changed while it was read")
+        its = answer.representation
+        trouble: UpstreamError | None = None
+        if (its.etag, its.size_bytes) != (mine.etag, mine.size_bytes):
+            trouble = Changed("the object has changed while it was read")
+        elif answer.span.first > span.first or answer.span.last < span.last:
+            trouble = Truncated(f"S3 sent {answer.span} where {span} was asked for")
+        if trouble is not None:
+            await close(answer)
+            raise trouble
+        return answer
+
+    def went(self, fetched_bytes: int, read_bytes: int) -> None:
+        self._workings.counters.fetched_bytes += fetched_bytes
+        self._workings.counters.read_bytes += read_bytes
+
+    def part(self, download: Download) -> None:
+        """Close it, by and by."""
+        try:
+            self._workings.background.start(close, download)
+        except UpstreamError:
+            return  # the cache is closed, and with it what its downloads came by
+
+
+class Through:
+    """A span of a download, or, where that is None, of one that is asked for when it is read."""
+
+    __slots__ = ("_closed", "_download", "_left", "_passed", "_skip", "_span")
+
+    def __init__(self, passed: Passed, span: Span, download: Download | None) -> None:
+        self._passed = passed
+        self._span = span
+        self._download = download
+        self._left = span.size_bytes
+        self._skip = span.first - download.span.first if download is not None else 0
+        self._closed = False
+
+    async def read(self) -> bytes | memoryview | None:
+        if self._closed or self._left <= 0:
+            return None
+        if self._download is None:
+            self._download = await self._passed.open(self._span)
+            self._skip = self._span.first - self._download.span.first
+        while True:
+            block = await self._download.read()
+            if not block:
+                raise Truncated("S3 sent less than it had announced")
+            if self._skip >= len(block):
+                self._skip -= len(block)
+                self._passed.went(len(block), 0)
+                continue
+            wanted = memoryview(block)[self._skip : self._skip + self._left]
+            self._skip = 0
+            self._left -= len(wanted)
+            self._passed.went(len(block), len(wanted))
+            return block if len(wanted) == len(block) else wanted
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            if self._download is not None:
+                self._passed.part(self._download)
