@@ -3,17 +3,33 @@
 `Responder` is behind every plane: request in, question out, answers from that. The rest is pure.
 """
 
+from parparchik.routes.answers import failure, problem
 from parparchik.routes.authorize import CHALLENGE, Authenticator, presented_key
-from parparchik.routes.respond import Responder
-from parparchik.routes.target import Namespace, Namespaces, Target, check_key
+from parparchik.routes.respond import Lookup, Relay, Responder
+from parparchik.routes.target import (
+    Namespace,
+    Namespaces,
+    Target,
+    check_key,
+    decode_segment,
+    normalise,
+    path_of,
+)
 
 __all__ = [
     "CHALLENGE",
     "Authenticator",
+    "Lookup",
     "Namespace",
     "Namespaces",
+    "Relay",
     "Responder",
     "Target",
     "check_key",
+    "decode_segment",
+    "failure",
+    "normalise",
+    "path_of",
     "presented_key",
+    "problem",
 ]

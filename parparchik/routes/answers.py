@@ -5,9 +5,11 @@ What stands in a header is decided here, once, for every plane that writes answe
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import msgspec
 
-from parparchik.errors import ParparchikError, Unavailable
+from parparchik.errors import OutOfRange, ParparchikError, Unauthorized, Unavailable
 from parparchik.model import Answer
 from parparchik.routes.authorize import CHALLENGE
 
@@ -51,9 +53,20 @@ def unauthorized(*, kind: str) -> Answer:
     return Answer(401, (_JSON, _NO_STORE, (b"www-authenticate", CHALLENGE)), body, kind)
 
 
+def problem(status: int, reason: str = "", *, kind: str = "other") -> Answer:
+    """The answer of a plane itself, for a request that nobody else is asked about; `reason` stands
+    for the status's phrase."""
+    body = _encode(_Problem(reason or HTTPStatus(status).phrase.lower()))
+    return Answer(status, (_JSON,), body, kind)
+
+
 def failure(error: ParparchikError, *, kind: str) -> Answer:
     """What an error of ours looks like to a client."""
     headers = [_JSON, _NO_STORE]
     if isinstance(error, Unavailable):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    elif isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", CHALLENGE))
+    elif isinstance(error, OutOfRange) and error.size_bytes >= 0:
+        headers.append((b"content-range", b"bytes */%d" % error.size_bytes))
     return Answer(error.status, tuple(headers), _encode(_Problem(error.client_message)), kind)

@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from parparchik.errors import BadTarget
-from parparchik.model import Bucket, Entry
+from parparchik.model import Bucket, Entry, Headers
 
 MAX_KEY_BYTES = 1024  # S3: "the name for a key ... 1,024 bytes long" in UTF-8
 
@@ -24,7 +24,7 @@ Kind = Literal["bucket", "public", "private"]
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _DOT_SEGMENT = re.compile(r"(?:^|/)\.\.?(?:/|$)")
-_ABSOLUTE_FORM = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,30 @@ def check_key(key: str) -> None:
         raise BadTarget("the key has a '.' or '..' segment, which clients and proxies resolve")
 
 
+def normalise(target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """A request target in origin form, without an empty query, and the headers that go with it.
+
+    The absolute form has to be accepted, and its authority goes before the Host field (RFC 9112
+    section 3.2.2). What is neither stays as it is.
+    """
+    authority, target = _origin_form(target)
+    if authority:
+        headers = ((b"host", authority), *(field for field in headers if field[0] != b"host"))
+    return target.removesuffix(b"?") if target.count(b"?") == 1 else target, headers
+
+
 def path_of(target: bytes) -> bytes:
-    """The path of a request target, still encoded, without its query. The absolute form
-    (RFC 9112 section 3.2.2) loses its authority: where a request goes never depends on it."""
-    path = target.partition(b"?")[0]
-    if not path.startswith(b"/"):
-        path = _ABSOLUTE_FORM.sub(b"", path, count=1) or b"/"
-    return path
+    """The path of a request target, still encoded, without its authority and its query."""
+    return _origin_form(target)[1].partition(b"?")[0]
+
+
+def _origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """(authority, target in origin form); the authority is b'' where none is given."""
+    match = None if target.startswith(b"/") else _ABSOLUTE_FORM.match(target)
+    if match is None:
+        return b"", target
+    rest = target[match.end() :]
+    return match[1], rest if rest.startswith(b"/") else b"/" + rest
 
 
 def decode_segment(raw: bytes) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from parparchik.config import AuthConfig, RoutesConfig
 from parparchik.model import Answer, Bucket, Method, Request
 from parparchik.registry import Service
-from parparchik.routes import Responder
+from parparchik.routes import Relay, Responder
 from tests.fakes import NOW_S, FakeBucket
 
 FILES = Bucket("files", public=True)
@@ -58,6 +59,7 @@ def site(
     *,
     keys: tuple[str, ...] = (),
     buckets: tuple[Bucket, Bucket] = (FILES, VAULT),
+    relays: Mapping[str, Relay] | None = None,
     **settings: Any,
 ) -> Site:
     """A public bucket before a private one, with the keys (separated by spaces) that they hold."""
@@ -67,7 +69,8 @@ def site(
         store.now = clock
     config = RoutesConfig(**settings)
     service = Service(stores, config, now=clock)
-    responder = Responder(service, stores, config, AuthConfig(api_keys=keys), now=clock)
+    auth = AuthConfig(api_keys=keys)
+    responder = Responder(service, stores, config, auth, relays=relays, now=clock)
     return Site(*stores, service, responder, clock)
 
 
