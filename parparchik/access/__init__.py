@@ -6,6 +6,7 @@ the rest costs a plane about a microsecond. Lines are written together, when the
 
 from parparchik.access.lines import ConsoleLines, JSONLines, Lines
 from parparchik.access.log import CLIENT_GONE, AccessLog, Record
+from parparchik.access.observation import Observation, Observe
 from parparchik.access.redact import redact_url
 from parparchik.access.request_id import RequestIds, is_sane_request_id
 
@@ -15,6 +16,8 @@ __all__ = [
     "ConsoleLines",
     "JSONLines",
     "Lines",
+    "Observation",
+    "Observe",
     "Record",
     "RequestIds",
     "is_sane_request_id",

@@ -10,8 +10,11 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from parparchik.metrics.bytes import ByteSources
 from parparchik.metrics.collector import Sources, StatisticsCollector, counted_by
 from parparchik.metrics.family import Family, Sum, family_of, metric_of
+from parparchik.metrics.figures import FIGURES
+from parparchik.metrics.sinks import AskSinks
 
 SLICE_SAMPLES = 500
 """Encoded at once, in some two milliseconds. A histogram of a hundred buckets has thousands."""
@@ -22,18 +25,27 @@ _END_OF_OPENMETRICS = b"# EOF\n"
 class Exposition:
     """The process's own Prometheus registry: nothing of other libraries' default one."""
 
-    def __init__(self, sources: Sources, earlier: Sum | None = None) -> None:
-        """`earlier` has what others counted before in this process: counters never fall."""
+    def __init__(
+        self,
+        sources: Sources,
+        earlier: Sum | None = None,
+        objects: ByteSources | None = None,
+        sinks: AskSinks = tuple,
+    ) -> None:
+        """`earlier` has what others counted before in this process: counters never fall.
+        `objects` is for where objects are served, `sinks` for where figures are sent."""
         self._sources = sources
         self._earlier = earlier
+        self._objects = objects
+        self._sinks = sinks
         self._registry = CollectorRegistry()
-        self._registry.register(StatisticsCollector(sources))
+        self._registry.register(StatisticsCollector(sources, objects, sinks))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
     async def render(self, accept: str) -> tuple[str, bytes]:
         """(content type, body) for an Accept header."""
-        return await encode(map(metric_of, self.families()), accept)
+        return await encode(self.families(), accept)
 
     def families(self) -> list[Family]:
         """The same numbers, for another process to add to its own."""
@@ -45,19 +57,24 @@ class Exposition:
 
     def leave(self, earlier: Sum) -> None:
         """Another takes the place of these sources: what they have counted goes to `earlier`."""
-        earlier.add_for_good(family_of(metric) for metric in counted_by(self._sources))
+        earlier.add_for_good(
+            family_of(metric) for metric in counted_by(self._sources, self._objects, self._sinks)
+        )
 
 
-async def encode(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
-    """(content type, body): OpenMetrics for an Accept header that names it, else Prometheus text.
+async def encode(families: Iterable[Family], accept: str) -> tuple[str, bytes]:
+    """(content type, body): OpenMetrics or figures for an Accept header that names them, else
+    Prometheus text.
 
     Metrics are encoded a slice at a time and others run in between: with many buckets there are
     thousands of samples.
     """
+    if accept in FIGURES:
+        return "application/json", FIGURES[accept](families)
     encode_all, content_type = choose_encoder(accept)
     body = bytearray()
     end = b""
-    for metric in metrics:
+    for metric in map(metric_of, families):
         for number, part in enumerate(_slices(metric)):
             piece = encode_all(_Single(part))
             if piece.endswith(_END_OF_OPENMETRICS):

@@ -8,7 +8,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from parparchik.metrics.exposition import Exposition, encode
-from parparchik.metrics.family import Family, Sum, family_of, metric_of
+from parparchik.metrics.family import Family, Sum, family_of
 
 
 class Members(Protocol):
@@ -50,4 +50,4 @@ class GroupExposition:
             self._members.restarts,
         )
         total.add([family_of(workers), family_of(restarts)])
-        return await encode(map(metric_of, total.families()), accept)
+        return await encode(total.families(), accept)

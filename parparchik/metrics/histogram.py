@@ -16,6 +16,12 @@ LATENCY_BOUNDS_S = (
 )  # fmt: skip
 """From a prepared answer (a tenth of a millisecond) to a request that waited for a dying S3."""
 
+SIZE_BOUNDS_BYTES = (
+    0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20,
+    256 << 20, 1 << 30, 4 << 30,
+)  # fmt: skip
+"""Bodies, from none at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class HistogramSnapshot:

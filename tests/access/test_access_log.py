@@ -54,6 +54,7 @@ def test_a_line_says_what_was_asked_and_answered() -> None:
             "path": "/b/k",
             "status": 302,
             "kind": "bucket",
+            "size": 0,
             "location": "https://s3/b/k?x=1",
             "duration_ms": 1.234,
             "client": "::1",
@@ -164,3 +165,13 @@ def test_request_ids_are_sane_and_never_the_same() -> None:
 @pytest.mark.parametrize("bad", [b"", b"a b", b"a\tb", b"\x7f", b"\xc3\xbc", b"x" * 129])
 def test_what_is_no_sane_request_id(bad: bytes) -> None:
     assert not is_sane_request_id(bad)
+
+
+def test_what_was_sent_is_counted_each_time() -> None:
+    traffic = Traffic()
+    record = AccessLog(traffic).prepare(
+        method="GET", target=b"/objects/b/k", status=200, kind="objects", size_bytes=5000
+    )
+    for _ in range(3):
+        record.add(0.1, "192.0.2.1", b"id")
+    assert traffic.sent().total == 15_000

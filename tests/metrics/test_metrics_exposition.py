@@ -58,6 +58,7 @@ class FakeSources:
             handed_over=2,
             accept_pauses=1,
             failed_handshakes=4,
+            truncated=5,
             refused=(("bad Host", 5),),
             timed_out=(("head", 6),),
         )
@@ -93,6 +94,7 @@ async def test_connections_of_clients() -> None:
     assert value(samples, "connections_handed_over_total") == 2
     assert value(samples, "accept_pauses_total") == 1
     assert value(samples, "tls_handshakes_failed_total") == 4
+    assert value(samples, "answers_truncated_total") == 5
     assert value(samples, "requests_refused_total", reason="bad Host") == 5
     assert value(samples, "client_timeouts_total", waiting_for="head") == 6
 
