@@ -9,7 +9,7 @@ is refused (`framing`). The edge knows no S3: it asks the `Question` that it is 
 
 from parparchik.edge.framing import Judge, Refusal, Verdict
 from parparchik.edge.limits import Limits
-from parparchik.edge.render import refuse, render_refusal
+from parparchik.edge.refusing import refuse, render_refusal
 from parparchik.edge.server import Edge
 from parparchik.edge.statistics import EdgeStatistics
 from parparchik.edge.table import HandOver

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import structlog
 
 from parparchik.access import CLIENT_GONE, AccessLog, Record, RequestIds
@@ -12,9 +10,16 @@ from parparchik.edge.framing import Refusal
 from parparchik.edge.head import Head, parse_head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Memo, Understood
-from parparchik.edge.render import problem, refuse, render_beginning
+from parparchik.edge.refusing import refuse
+from parparchik.edge.render import render_beginning
 from parparchik.edge.understand import Ask, may_be_kept, understand
+from parparchik.errors import ParparchikError
 from parparchik.model import Answer
+from parparchik.routes import failure, problem
+
+LARGEST_KEPT_BYTES = 4_096
+"""Of bodies: whoever makes them counts their bytes, and may have let go of one that is kept with a
+head."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +49,6 @@ class Answering:
         self,
         *,
         ask: Ask,
-        reserved: Container[bytes],
         access: AccessLog,
         request_ids: RequestIds,
         limits: Limits,
@@ -54,7 +58,6 @@ class Answering:
         self.dates = DateClock()
         self.new_id = request_ids.new
         self._ask = ask
-        self._reserved = reserved
         self._limits = limits
 
     def renew(self, ask: Ask, access: AccessLog) -> None:
@@ -68,7 +71,7 @@ class Answering:
         if known is None:
             parsed = parse_head(head)
             try:
-                known = understand(parsed, self._ask, self._reserved, self._limits)
+                known = understand(parsed, self._ask, self._limits)
             except Exception:  # the client is owed an answer, whatever failed
                 log.exception("request failed")
                 return failed(parsed)
@@ -80,24 +83,35 @@ class Answering:
         """The answer from memory. The client is owed one, whatever fails."""
         try:
             return known.answer_nowait()
+        except ParparchikError as error:
+            return failure(error, kind="other")
         except Exception:
             log.exception("request failed")
             return problem(500)
 
-    def prepare(self, known: Understood, answer: Answer) -> None:
-        """Make ready what is the same whenever `known` is answered with `answer`."""
+    def prepare(self, known: Understood, answer: Answer) -> bool:
+        """Make ready what is the same whenever `known` is answered with `answer`. False: it is
+        written once, and not from there."""
         if answer is known.answer:
-            return
+            return True
+        if answer.content is not None or len(answer.body) > LARGEST_KEPT_BYTES:
+            return False
         known.answer = answer
         known.beginning = render_beginning(answer)
-        known.body = answer.body if known.wants_body else b""
-        known.record = self._record(known.method, known.target, answer)
+        known.body = body_of(known, answer)
+        known.record = self.record(known, answer, len(known.body))
+        return True
 
-    def render(self, known: Understood, answer: Answer, request_id: bytes, *, ends: bool) -> bytes:
-        """The response; `known.record` records it."""
-        self.prepare(known, answer)
-        end = self.dates.ends if ends else self.dates.goes_on
-        return known.beginning + request_id + end + known.body
+    def render(self, known: Understood, request_id: bytes, *, ends: bool) -> bytes:
+        """The response that was prepared; `known.record` records it."""
+        return known.beginning + request_id + self._end(ends) + known.body
+
+    def render_head(self, answer: Answer, request_id: bytes, *, ends: bool) -> bytes:
+        """A response without its body."""
+        return render_beginning(answer) + request_id + self._end(ends)
+
+    def _end(self, ends: bool) -> bytes:
+        return self.dates.ends if ends else self.dates.goes_on
 
     def refuse(self, refusal: Refusal) -> tuple[bytes, Record, bytes]:
         """(response, its record, request id): the last answer of a connection. Of what was
@@ -105,18 +119,34 @@ class Answering:
         answer = refuse(refusal)
         request_id = self.new_id()
         response = render_beginning(answer) + request_id + self.dates.ends + answer.body
-        return response, self._record("", b"", answer), request_id
+        record = self.access.prepare(
+            method="",
+            target=b"",
+            status=answer.status,
+            kind=answer.kind,
+            size_bytes=len(answer.body),
+        )
+        return response, record, request_id
 
     def gone(self, known: Understood) -> Record:
         """The record of a request whose client did not wait for the answer."""
-        return self._record(known.method, known.target, Answer(CLIENT_GONE))
+        return self.record(known, Answer(CLIENT_GONE), 0)
 
-    def _record(self, method: str, target: bytes, answer: Answer) -> Record:
+    def record(self, known: Understood, answer: Answer, size_bytes: int) -> Record:
+        """The record of an answer of which a body of `size_bytes` was sent."""
         location = next((value for name, value in answer.headers if name == b"location"), b"")
         return self.access.prepare(
-            method=method,
-            target=target,
+            method=known.method,
+            target=known.target,
             status=answer.status,
             kind=answer.kind,
             location=location,
+            size_bytes=size_bytes,
+            headers=answer.headers,
+            forwarded_for=known.forwarded_for,
         )
+
+
+def body_of(known: Understood, answer: Answer) -> bytes:
+    """The ready body that `known` is to be answered with."""
+    return answer.body if known.wants_body and answer.has_body else b""

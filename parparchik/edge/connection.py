@@ -3,6 +3,7 @@
     READING --a request that S3 must be asked for--> WAITING --its answer--> READING
        |  more requests in one piece than are answered at a time --> QUEUED --its turn--> READING
        |  any answer that the socket does not take whole --> WRITING --> READING, or on
+       |  an answer whose body comes as it is sent --> STREAMING --> READING, or on
        |  the last answer --> LINGERING --the client closes, or a moment passes--> CLOSED
        |  a request that others answer --> given away: no connection of ours any more
 
@@ -11,8 +12,12 @@ Only READING reads requests. So whatever a client sends, it costs one read beyon
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import sys
+import termios
 from enum import IntEnum
+from typing import Protocol
 
 READ_BYTES = 16_384
 
@@ -24,6 +29,7 @@ class State(IntEnum):
     LINGERING = 3
     CLOSED = 4
     QUEUED = 5
+    STREAMING = 6
 
 
 class After(IntEnum):
@@ -34,9 +40,25 @@ class After(IntEnum):
     HAND_OVER = 2
 
 
+class Stream(Protocol):
+    """Whatever writes on a connection that is STREAMING. `blocked`: the client has yet to take
+    something."""
+
+    blocked: bool
+
+    def notice(self, events: int) -> None:
+        """What epoll says of the connection."""
+        ...
+
+    def end(self) -> None:
+        """The connection is closed."""
+        ...
+
+
 class Connection:
     """`received` are bytes that were read and not answered; `unsent` is what the socket has not
-    taken yet. `since_s` is when it last got on, by the reactor's coarse clock."""
+    taken yet, `unacknowledged` how much the client had not of what it has taken, when last looked
+    at. `since_s` is when it last got on, by the reactor's coarse clock."""
 
     __slots__ = (
         "after",
@@ -50,6 +72,8 @@ class Connection:
         "since_s",
         "sock",
         "state",
+        "stream",
+        "unacknowledged",
         "unsent",
         "watched",
     )
@@ -66,5 +90,13 @@ class Connection:
         self.answered = False
         self.received = b""
         self.seen_bytes = 0
+        self.stream: Stream | None = None
+        self.unacknowledged = 0
         self.unsent = memoryview(b"")
         self.watched = 0
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int:
+    """Sent, and not arrived at the client's side yet (tcp(7), SIOCOUTQ)."""
+    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)

@@ -19,7 +19,8 @@ _SEEN_MAX = 65_536
 class Understood:
     """What a head asks. `ends`: the connection does after its answer. `wants_body` is false for
     HEAD. `request_id` is the client's, b'' where we give one. `answer`, `beginning`, `body` and
-    `record` are what was answered last, as it was written."""
+    `record` are what was answered last, as it was written: only what may be written again, and is
+    small enough to lie about here."""
 
     __slots__ = (
         "answer",
@@ -27,6 +28,7 @@ class Understood:
         "beginning",
         "body",
         "ends",
+        "forwarded_for",
         "method",
         "question",
         "record",
@@ -38,7 +40,14 @@ class Understood:
     record: Record
 
     def __init__(
-        self, question: Question, method: str, target: bytes, *, ends: bool, request_id: bytes
+        self,
+        question: Question,
+        method: str,
+        target: bytes,
+        *,
+        ends: bool,
+        request_id: bytes,
+        forwarded_for: bytes = b"",
     ) -> None:
         self.question = question
         self.answer_nowait = question.answer_nowait
@@ -47,6 +56,7 @@ class Understood:
         self.ends = ends
         self.wants_body = method != "HEAD"
         self.request_id = request_id
+        self.forwarded_for = forwarded_for
         self.answer: Answer | None = None
         self.beginning = self.body = b""
 

@@ -14,16 +14,18 @@ import structlog
 import trio
 
 from parparchik.access import Record
-from parparchik.edge.answering import Answering
+from parparchik.edge.answering import Answering, body_of
 from parparchik.edge.connection import After, Connection, State
 from parparchik.edge.framing import HEAD_END, Refusal
 from parparchik.edge.head import Unsound, check_beginning
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Understood
-from parparchik.edge.render import problem
 from parparchik.edge.statistics import Counts
+from parparchik.edge.streaming import Due, Streaming
 from parparchik.edge.table import Table
+from parparchik.errors import ParparchikError
 from parparchik.model import Answer, Unfinished
+from parparchik.routes import failure, problem
 
 LARGEST_WRITE_BYTES = 65_536
 ANSWERS_AT_A_TIME = 16
@@ -46,6 +48,7 @@ class Pipeline:
         limits: Limits,
         counts: Counts,
     ) -> None:
+        self._streaming = Streaming(table, nursery, answering, counts, self._resume)
         self.draining = False
         self.queued: deque[Connection] = deque()
         self._table = table
@@ -93,6 +96,13 @@ class Pipeline:
         if not begun:
             self._nursery.start_soon(self._await, connection, known, began_s, known.question.answer)
 
+    def give_once(
+        self, connection: Connection, known: Understood, answer: Answer, began_s: float
+    ) -> None:
+        """Write an answer that cannot be kept; the connection goes on behind it."""
+        request_id = known.request_id or self._answering.new_id()
+        self._give_once(connection, Due(known, answer, request_id, After.READ, began_s, b""))
+
     def refuse(self, connection: Connection, refusal: Refusal, began_s: float) -> bytes:
         """The connection's last answer, recorded."""
         self._counts.refused[refusal.reason] += 1
@@ -114,6 +124,7 @@ class Pipeline:
         size_bytes = position = 0
         after = After.READ
         missed: Understood | None = None
+        once: tuple[Understood, Answer, bytes] | None = None
         while (
             position < len(data)
             and after is After.READ
@@ -142,20 +153,29 @@ class Pipeline:
             if known.ends or self.draining:
                 after = After.LINGER
             request_id = known.request_id or self._answering.new_id()
+            position = end
+            if not self._answering.prepare(known, answer):
+                once = known, answer, request_id
+                break
             ends = after is After.LINGER
-            pieces.append(self._answering.render(known, answer, request_id, ends=ends))
+            pieces.append(self._answering.render(known, request_id, ends=ends))
             given.append((known.record, request_id))
             size_bytes += len(pieces[-1])
-            position = end
         if position:
             connection.since_s, connection.seen_bytes = self._table.now_s, 0
         connection.received = b"" if after is After.LINGER else data[position:]
-        self._table.finish(connection, b"".join(pieces), after)
+        if once is None:
+            self._table.finish(connection, b"".join(pieces), after)
+        else:
+            known, answer, request_id = once
+            due = Due(known, answer, request_id, after, began_s, b"".join(pieces))
+            self._give_once(connection, due)
         for record, request_id in given:
             record.add(perf_counter() - began_s, connection.client, request_id)
         if missed is not None:
             self.wait(connection, missed, began_s)
-        return bool(pieces) and bool(connection.received) and after is After.READ
+        answered = bool(pieces) or once is not None
+        return answered and bool(connection.received) and after is After.READ
 
     def _end_of_head(self, connection: Connection, data: bytes, start: int) -> int:
         """Where the head that begins at `start` ends; -1 while that has not come, 0 where it is
@@ -187,6 +207,8 @@ class Pipeline:
                 self._give(connection, known, outcome, request_id, began_s)
         except Exception:
             log.exception("connection failed")
+            if isinstance(outcome, Answer) and outcome.content is not None:
+                outcome.content.close()
             self._table.close(connection)
 
     async def _await(
@@ -200,6 +222,8 @@ class Pipeline:
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         try:
             answer = await ask()
+        except ParparchikError as error:
+            answer = failure(error, kind="other")
         except Exception:  # the client is owed an answer, whatever failed
             log.exception("request failed")
             answer = problem(500)
@@ -216,22 +240,47 @@ class Pipeline:
         """The answer that a connection has been waiting for."""
         answering = self._answering
         if connection.state is State.CLOSED:
-            record = answering.gone(known)
+            if answer.content is not None:
+                answer.content.close()
+            answering.gone(known).add(perf_counter() - began_s, connection.client, request_id)
         else:
             answering.dates.tick()
             ends = known.ends or self.draining
-            response = answering.render(known, answer, request_id, ends=ends)
-            record = known.record
+            after = After.LINGER if ends else After.READ
             connection.state = State.READING
             connection.since_s = self._table.now_s
             if ends:
                 connection.received = b""
-            self._table.finish(connection, response, After.LINGER if ends else After.READ)
-            if connection.state is State.READING:
-                self._table.watch(connection, select.EPOLLIN)
-                self.go_on(connection, perf_counter())
-            if connection.state is State.QUEUED:
-                # The reactor sleeps, perhaps: nothing that it watches tells it of this.
-                self._nursery.start_soon(self._take_turns)
-        record.add(perf_counter() - began_s, connection.client, request_id)
+            if answering.prepare(known, answer):
+                response = answering.render(known, request_id, ends=ends)
+                self._table.finish(connection, response, after)
+                known.record.add(perf_counter() - began_s, connection.client, request_id)
+            else:
+                due = Due(known, answer, request_id, after, began_s, b"")
+                self._give_once(connection, due)
+            self._resume(connection)
         answering.access.flush()
+
+    def _give_once(self, connection: Connection, due: Due) -> None:
+        known, answer, request_id, after, began_s, before = due
+        content = answer.content
+        if content is not None and known.wants_body and answer.has_body:
+            self._streaming.start(connection, content, due)
+            return
+        if content is not None:
+            content.close()
+        ends = after is After.LINGER
+        head = before + self._answering.render_head(answer, request_id, ends=ends)
+        body = body_of(known, answer)
+        self._table.finish(connection, head, after, body)
+        record = self._answering.record(known, answer, len(body))
+        record.add(perf_counter() - began_s, connection.client, request_id)
+
+    def _resume(self, connection: Connection) -> None:
+        """Go on behind an answer that came when the reactor was at something else."""
+        if connection.state is State.READING:
+            self._table.watch(connection, select.EPOLLIN)
+            self.go_on(connection, perf_counter())
+        if connection.state is State.QUEUED:
+            # The reactor sleeps, perhaps: nothing that it watches tells it of this.
+            self._nursery.start_soon(self._take_turns)

@@ -146,8 +146,9 @@ class Reactor:
             if answer is None:
                 pipeline.wait(connection, known, began_s)
                 continue
-            if answer is not known.answer:
-                answering.prepare(known, answer)
+            if answer is not known.answer and not answering.prepare(known, answer):
+                pipeline.give_once(connection, known, answer, began_s)
+                continue
             request_id = new_id()
             table.write(connection, known.beginning + request_id + goes_on + known.body)
             known.record.add(perf_counter() - began_s, connection.client, request_id)
@@ -169,6 +170,8 @@ class Reactor:
                 self._pipeline.go_on(connection, perf_counter())
         elif connection.state is State.LINGERING:
             self._table.linger_on(connection)
+        elif connection.stream is not None:
+            connection.stream.notice(event)
         elif event & _GONE:
             self._table.close(connection)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import trio
 
@@ -20,7 +20,7 @@ class Edge:
     """Answers on plain HTTP/1.1 connections.
 
     `ask` understands a request for a file. `hand_over` gets each connection that brings something
-    else, and `reserved` are the paths, as they come over the wire, that are no files.
+    else.
     """
 
     def __init__(
@@ -28,7 +28,6 @@ class Edge:
         *,
         ask: Ask,
         hand_over: HandOver,
-        reserved: Container[bytes],
         access: AccessLog,
         request_ids: RequestIds,
         limits: Limits | None = None,
@@ -38,7 +37,6 @@ class Edge:
         self._counts = Counts()
         self._answering = Answering(
             ask=ask,
-            reserved=reserved,
             access=access,
             request_ids=request_ids,
             limits=self._limits,

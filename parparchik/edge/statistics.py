@@ -9,12 +9,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class EdgeStatistics:
     """`open` are connections now; all else counts since the start. `refused` is by reason (a
-    fixed set), `timed_out` by what was waited for, `memoised` the request heads known now."""
+    fixed set), `timed_out` by what was waited for, `memoised` the request heads known now.
+    `truncated` are answers that were broken off because the rest of their body did not come."""
 
     open: int
     accepted: int
     handed_over: int
     accept_pauses: int
+    truncated: int
     memoised: int
     refused: tuple[tuple[str, int], ...]
     timed_out: tuple[tuple[str, int], ...]
@@ -23,12 +25,13 @@ class EdgeStatistics:
 class Counts:
     """The numbers, while they grow."""
 
-    __slots__ = ("accept_pauses", "accepted", "handed_over", "refused", "timed_out")
+    __slots__ = ("accept_pauses", "accepted", "handed_over", "refused", "timed_out", "truncated")
 
     def __init__(self) -> None:
         self.accepted = 0
         self.handed_over = 0
         self.accept_pauses = 0
+        self.truncated = 0
         self.refused: Counter[str] = Counter()
         self.timed_out: Counter[str] = Counter()
 
@@ -39,6 +42,7 @@ class Counts:
             accepted=self.accepted,
             handed_over=self.handed_over,
             accept_pauses=self.accept_pauses + accept_pauses,
+            truncated=self.truncated,
             memoised=memoised,
             refused=tuple(sorted(self.refused.items())),
             timed_out=tuple(sorted(self.timed_out.items())),

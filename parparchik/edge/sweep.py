@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from parparchik.edge.connection import After, Connection, State
+from parparchik.edge.connection import After, Connection, State, unacknowledged_bytes
 from parparchik.edge.framing import Refusal
 from parparchik.edge.limits import Limits
 from parparchik.edge.pipeline import Pipeline
@@ -32,8 +32,10 @@ class Sweeper:
                 drained_s = min(waited_s, now_s - draining_since_s)
                 self._sweep_reading(connection, waited_s, drained_s)
             elif connection.state is State.WRITING:
-                if waited_s > self._limits.write_timeout_s:
-                    self._time_out(connection, "write")
+                self._sweep_writing(connection, waited_s)
+            elif connection.state is State.STREAMING:
+                if connection.stream is not None and connection.stream.blocked:
+                    self._sweep_writing(connection, waited_s)
             elif connection.state is State.LINGERING and waited_s > LINGER_S:
                 self._table.close(connection)
 
@@ -49,6 +51,15 @@ class Sweeper:
             self._time_out(connection, "idle")
         elif drained_s > LINGER_S:
             self._table.close(connection)
+
+    def _sweep_writing(self, connection: Connection, waited_s: float) -> None:
+        """A slow client empties the kernel's buffer for long before there is room in it again."""
+        left = unacknowledged_bytes(connection.sock)
+        if left < connection.unacknowledged:
+            connection.since_s = self._table.now_s
+        elif waited_s > self._limits.write_timeout_s:
+            self._time_out(connection, "write")
+        connection.unacknowledged = left
 
     def _time_out(self, connection: Connection, what: str) -> None:
         self._counts.timed_out[what] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 import trio
@@ -16,6 +18,8 @@ from parparchik.edge.statistics import Counts
 HandOver = Callable[[socket.socket, bytes], Awaitable[None]]
 """Serve this connection, of which these bytes have been read; returns when it is over. The socket
 is the callee's."""
+
+_AT_ONCE = struct.pack("ii", 1, 0)  # of SO_LINGER: with a reset (RFC 9293 section 3.5.2)
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +69,15 @@ class Table:
             self.epoll.unregister(connection.fd)
         connection.watched = events
 
-    def finish(self, connection: Connection, response: bytes, after: After) -> None:
-        """Write `response`; then, or when the client has taken it, go on with `after`."""
+    def finish(
+        self, connection: Connection, response: bytes, after: After, body: bytes = b""
+    ) -> None:
+        """Write `response`, and `body` behind it; then, or when the client has taken them, go on
+        with `after`."""
         connection.after = after
-        if response:
+        if body:
+            self._write_both(connection, response, body)
+        elif response:
             self.write(connection, response)
         if connection.state is State.READING and after is not After.READ:
             self._follow(connection)
@@ -84,10 +93,28 @@ class Table:
             self.close(connection)
             return
         if sent < len(response):
-            connection.unsent = memoryview(response)[sent:]
-            connection.state = State.WRITING
-            connection.since_s = self.now_s
-            self.watch(connection, select.EPOLLOUT)
+            self._keep(connection, memoryview(response)[sent:])
+
+    def _write_both(self, connection: Connection, head: bytes, body: bytes) -> None:
+        """`write`, without a copy of `body`."""
+        connection.answered = True
+        try:
+            sent = connection.sock.sendmsg([head, body])
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close(connection)
+            return
+        if sent < len(head):
+            self._keep(connection, memoryview(head[sent:] + body))
+        elif sent < len(head) + len(body):
+            self._keep(connection, memoryview(body)[sent - len(head) :])
+
+    def _keep(self, connection: Connection, unsent: memoryview) -> None:
+        connection.unsent = unsent
+        connection.state = State.WRITING
+        connection.since_s = self.now_s
+        self.watch(connection, select.EPOLLOUT)
 
     def write_on(self, connection: Connection) -> bool:
         """Write more of what the client has not taken; whether it may be read from again."""
@@ -124,6 +151,12 @@ class Table:
         self._forget(connection)
         connection.sock.close()
         self._made_room()
+
+    def reset(self, connection: Connection) -> None:
+        """Close so that the client takes nothing that it has got for whole."""
+        with suppress(OSError):
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.close(connection)
 
     def close_all(self) -> None:
         for connection in tuple(self.connections.values()):
@@ -162,6 +195,8 @@ class Table:
         if connection.state is not State.CLOSED:
             connection.state = State.CLOSED
             connection.unsent = memoryview(b"")
+            if connection.stream is not None:
+                connection.stream.end()
             self.watch(connection, 0)
             del self.connections[connection.fd]
             if not self.connections:

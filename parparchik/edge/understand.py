@@ -4,26 +4,23 @@ no body, nothing to negotiate and nothing of unusual size.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from parparchik.access import is_sane_request_id
 from parparchik.edge.head import Head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Understood
 from parparchik.model import Method, Question, Request
-from parparchik.routes import presented_key
+from parparchik.routes import normalise, presented_key
 
-Ask = Callable[[Request], Question]
+Ask = Callable[[Request], Question | None]
+"""What a request asks; None where somebody else has to answer."""
 
-_ABSOLUTE_FORM = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 _METHODS: dict[bytes, Method] = {b"GET": "GET", b"HEAD": "HEAD"}
 _PERSONAL = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
 
 
-def understand(
-    head: Head, ask: Ask, reserved: Container[bytes], limits: Limits
-) -> Understood | None:
+def understand(head: Head, ask: Ask, limits: Limits) -> Understood | None:
     """What `head` asks; None where somebody else has to answer."""
     method = _METHODS.get(head.method)
     if (
@@ -35,18 +32,20 @@ def understand(
         or len(head.target) > limits.max_target_bytes
     ):
         return None
-    path, _, query = head.target.partition(b"?")
-    if not path.startswith(b"/"):
-        # Absolute form must be accepted (RFC 9112 section 3.2.2); its authority names us.
-        path = _ABSOLUTE_FORM.sub(b"", path, count=1) or b"/"
-    if path in reserved:
-        return None
-    target = path + b"?" + query if query else path
-    request_id = next((value for name, value in head.fields if name == b"x-request-id"), b"")
+    target, headers = normalise(head.target, tuple(head.fields))
+    request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
     if not is_sane_request_id(request_id):
         request_id = b""
-    question = ask(Request(method, target, presented_key(head.fields)))
-    return Understood(question, method, target, ends=not head.keep_alive, request_id=request_id)
+    request = Request(method, target, presented_key(headers), headers)
+    question = ask(request)
+    if question is None:
+        return None
+    return Understood(
+        *(question, method, target),
+        ends=not head.keep_alive,
+        request_id=request_id,
+        forwarded_for=request.header(b"x-forwarded-for"),
+    )
 
 
 def may_be_kept(head: Head) -> bool:

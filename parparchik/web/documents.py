@@ -49,6 +49,12 @@ class BriefStatus(msgspec.Struct, frozen=True):
     ready: bool
 
 
+class Health(msgspec.Struct, frozen=True):
+    """Answer to /health."""
+
+    status: Literal["healthy"]
+
+
 class Status(msgspec.Struct, frozen=True):
     """`public_bucket` and `private_bucket` are, for historical reasons, the first and second
     bucket, whatever they are."""

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """`name` is what metrics count its requests under; `paths` begins with the proper spelling,
-    the others are what existing clients ask for."""
+    the others are what existing clients ask for. A larger body than `largest_body_bytes` is
+    refused, also where none is wanted."""
 
     name: str
     paths: tuple[str, ...]
     methods: tuple[str, ...] = ("GET", "HEAD")
+    largest_body_bytes: int = 65_536
 
 
 ENDPOINTS = (
@@ -26,6 +28,11 @@ ENDPOINTS = (
     Endpoint("update", ("/update",)),
     Endpoint("relocate", ("/relocate",), methods=("POST",)),
     Endpoint("metrics", ("/metrics",)),
+    Endpoint("health", ("/health",)),
+    Endpoint("stats", ("/stats",)),
+    Endpoint("cache_stats", ("/cache/stats",)),
+    Endpoint("cache_purge", ("/cache/purge",), methods=("POST",)),
+    Endpoint("cache_warm", ("/cache/warm",), methods=("POST",), largest_body_bytes=2 << 20),
 )
 
 BY_PATH = {path.encode(): endpoint for endpoint in ENDPOINTS for path in endpoint.paths}

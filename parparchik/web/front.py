@@ -1,46 +1,54 @@
 """The ASGI front: where a request goes, decided on the bytes of its path.
 
-Quart and Werkzeug decode, merge and redirect paths; keys must survive none of that. So file routes
-never reach them: whatever is not exactly a management path goes from the ASGI scope to the
-responder, and what that answers is written as it is.
+Quart and Werkzeug decode, merge and redirect paths; keys must survive none of that. So files never
+reach them: whatever is not exactly a management path goes from the ASGI scope to whoever answers
+for the path, and what that answers is written as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from http import HTTPStatus
-from typing import cast
 
-import msgspec
 import structlog
 import trio
 
 from parparchik.access import CLIENT_GONE, AccessLog, RequestIds
-from parparchik.model import Answer, Method, Request
-from parparchik.routes import presented_key
-from parparchik.web.body import ClientGone, discard_body, discard_rest, without_body
-from parparchik.web.documents import Problem
+from parparchik.errors import ClientGone, ParparchikError
+from parparchik.model import Answer, Mount
+from parparchik.routes import failure, problem
+from parparchik.web.answering import give
+from parparchik.web.body import LARGEST_BYTES, discard_rest, take_body, with_body
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.exchange import Exchange
-from parparchik.web.protocols import ASGIApp, FileRoutes, Receive, Scope, Send
+from parparchik.web.mounts import Mounts
+from parparchik.web.protocols import ASGIApp, Receive, Scope, Send
+from parparchik.web.upload import RequestBody, go_ahead_of
+
+UPLOAD_TIMEOUT_S = 60.0
+
+_ASKING = ("GET", "HEAD")
 
 log = structlog.get_logger(__name__)
 
 
 class Front:
-    """The ASGI app that a server is given."""
+    """The ASGI app that a server is given. `upload_timeout_s` may pass without a byte of a body
+    that somebody wants."""
 
     def __init__(
         self,
-        routes: FileRoutes,
+        mounts: Mounts,
         management: ASGIApp,
         access: AccessLog,
         request_ids: RequestIds,
+        *,
+        upload_timeout_s: float = UPLOAD_TIMEOUT_S,
     ) -> None:
-        self._routes = routes
+        self._mounts = mounts
         self._management = management
         self._access = access
         self._request_ids = request_ids
+        self._upload_timeout_s = upload_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -58,57 +66,100 @@ class Front:
         except Exception:  # the client is owed an answer, whatever failed
             log.exception("request failed")
             if not exchange.status:
-                await exchange.answer(_problem(500))
+                await give(exchange, problem(500))
         finally:
             self._record(exchange, trio.current_time() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
-        endpoint = BY_PATH.get(exchange.path)
-        methods = endpoint.methods if endpoint else ("GET", "HEAD")
-        if exchange.method not in methods:
-            await _refuse(exchange, receive, 405, allow=methods)
-        elif refusal := await discard_body(receive):
-            await _refuse(exchange, receive, refusal)
+        request = exchange.request
+        mount = self._mounts.find(request.header(b"host"), exchange.path)
+        endpoint = BY_PATH.get(exchange.path) if mount is None else None
+        whose = mount or endpoint
+        methods = whose.methods if whose else _ASKING
+        if request.method not in methods:
+            refusal = problem(405)
+            allow = (b"allow", ", ".join(methods).encode())
+            refusal = replace(refusal, headers=(*refusal.headers, allow))
+            await give_unread(exchange, receive, refusal)
+            return
+        go_ahead = go_ahead_of(scope)
+        if mount is not None and request.method not in _ASKING:
+            upload = RequestBody(
+                receive, go_ahead, request.headers, timeout_s=self._upload_timeout_s
+            )
+            await self._act(exchange, receive, mount, upload)
+            return
+        await go_ahead()
+        largest_bytes = endpoint.largest_body_bytes if endpoint else LARGEST_BYTES
+        body = await take_body(receive, largest_bytes)
+        if isinstance(body, int):
+            await give_unread(exchange, receive, problem(body))
         elif endpoint:
             exchange.kind = endpoint.name
             await self._management(
-                scope, without_body(receive, exchange.is_answered), exchange.send
+                scope, with_body(receive, exchange.is_answered, body), exchange.send
             )
         else:
-            request = Request(
-                method=cast("Method", exchange.method),
-                target=exchange.target,
-                api_key=presented_key(scope["headers"]),
-            )
-            question = self._routes.ask(request)
-            await exchange.answer(question.answer_nowait() or await question.answer())
+            await self._ask(exchange, receive)
+
+    async def _ask(self, exchange: Exchange, receive: Receive) -> None:
+        question = self._mounts.ask(exchange.request)
+        if question is None:  # a mount that answers neither GET nor HEAD
+            await give(exchange, problem(404))
+            return
+        try:
+            answer = question.answer_nowait() or await question.answer()
+        except ParparchikError as error:
+            answer = failure(error, kind="other")
+        if answer.content is None:
+            await give(exchange, answer)
+        else:
+            await give_unread(exchange, receive, answer)
+
+    async def _act(
+        self, exchange: Exchange, receive: Receive, mount: Mount, upload: RequestBody
+    ) -> None:
+        try:
+            answer = await mount.act(exchange.request, upload)
+        except ClientGone:
+            raise
+        except ParparchikError as error:
+            answer = failure(error, kind="other")
+        except Exception:
+            log.exception("request failed")
+            answer = problem(500)
+        if upload.at_end and answer.content is None:
+            await give(exchange, answer)
+        else:
+            await give_unread(exchange, receive, answer)
 
     def _record(self, exchange: Exchange, seconds: float) -> None:
+        location = next((v for name, v in exchange.headers if name == b"location"), b"")
         record = self._access.prepare(
-            method=exchange.method,
-            target=exchange.target,
+            method=exchange.request.method,
+            target=exchange.request.target,
             status=exchange.status or CLIENT_GONE,
             kind=exchange.kind,
-            location=exchange.location,
+            location=location,
+            size_bytes=exchange.sent_bytes,
+            headers=exchange.headers,
+            forwarded_for=exchange.request.header(b"x-forwarded-for"),
         )
         record.add(seconds, exchange.client, exchange.request_id)
         self._access.flush()
 
 
-async def _refuse(
-    exchange: Exchange, receive: Receive, status: int, *, allow: tuple[str, ...] = ()
-) -> None:
-    """Answer a request whose body has not been read to its end."""
-    answer = _problem(status)
-    if allow:
-        headers = (*answer.headers, (b"allow", ", ".join(allow).encode()))
-        answer = replace(answer, headers=headers)
+async def give_unread(exchange: Exchange, receive: Receive, answer: Answer) -> None:
+    """Answer while what the client still sends is read, for nobody; the answer ends where the
+    client leaves."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(discard_rest, receive)
-        await exchange.answer(answer)
+
+        async def end_with_client() -> None:
+            await discard_rest(receive)
+            # The end of the answer counts as one, too: then `send` has more to do.
+            if not exchange.complete:
+                nursery.cancel_scope.cancel()
+
+        nursery.start_soon(end_with_client)
+        await give(exchange, answer)
         nursery.cancel_scope.cancel()
-
-
-def _problem(status: int) -> Answer:
-    body = msgspec.json.encode(Problem(HTTPStatus(status).phrase.lower()))
-    return Answer(status, ((b"content-type", b"application/json"),), body)

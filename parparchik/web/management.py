@@ -1,26 +1,35 @@
 """The management API: one small Quart app for the paths in `endpoints`, JSON in every answer.
 
-It is asked only for these exact paths; requests have no body here (the front has read it).
+It is asked only for these exact paths; a request's body is there already, small and whole (the
+front has read it).
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from parparchik.config.model import Config
-from parparchik.errors import BadTarget, ParparchikError, Unauthorized, Unavailable
+from parparchik.errors import (
+    BadTarget,
+    ClientError,
+    ParparchikError,
+    Unauthorized,
+    Unavailable,
+)
+from parparchik.metrics import CACHE_TYPE, STATS_TYPE
 from parparchik.registry import ManifestUnread, PersistFailed
 from parparchik.routes import CHALLENGE, Authenticator, check_key, presented_key
 from parparchik.web import documents
+from parparchik.web.caching import Caching, Purge, Warm
 from parparchik.web.endpoints import ENDPOINTS
 from parparchik.web.listing import listing
 from parparchik.web.protocols import ASGIApp, Exposition, Files, Readiness, RegistryService
@@ -29,10 +38,13 @@ log = structlog.get_logger(__name__)
 
 View = Callable[[], Awaitable[Response]]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """The views, one method per endpoint, and what they stand on."""
+    """The views, one method per endpoint, and what they stand on. `caching` is None where no
+    objects are served and nothing is cached."""
 
     config: Config
     service: RegistryService
@@ -40,6 +52,7 @@ class Management:
     readiness: Readiness
     exposition: Exposition
     authenticator: Authenticator
+    caching: Caching | None = None
 
     async def status(self) -> Response:
         ready = self.readiness.reason() is None
@@ -51,10 +64,10 @@ class Management:
             documents.Status(
                 status="ok",
                 buckets=[documents.BucketDocument.of(bucket) for bucket in buckets],
-                region=self.config.buckets[0].endpoint.region,
+                region=self.config.region,
                 ready=ready,
                 file_count=self.service.count,
-                public_bucket=names[0],
+                public_bucket=names[0] if names else None,
                 private_bucket=names[1] if len(names) > 1 else None,
             )
         )
@@ -108,6 +121,35 @@ class Management:
         content_type, body = await self.exposition.render(request.headers.get("Accept", ""))
         return Response(body, content_type=content_type)
 
+    async def health(self) -> Response:
+        return _json(documents.Health("healthy"))
+
+    async def stats(self) -> Response:
+        return await self._figures(STATS_TYPE)
+
+    async def cache_stats(self) -> Response:
+        return await self._figures(CACHE_TYPE)
+
+    async def cache_purge(self) -> Response:
+        caching = self._authorize_caching()
+        return _json(await caching.purge(await _document(Purge)))
+
+    async def cache_warm(self) -> Response:
+        caching = self._authorize_caching()
+        return _json(await caching.warm(await _document(Warm)))
+
+    async def _figures(self, kind: str) -> Response:
+        """Out of a scrape: with several processes it is that which has the numbers of all."""
+        self._authorize_caching()
+        content_type, body = await self.exposition.render(kind)
+        return Response(body, content_type=content_type)
+
+    def _authorize_caching(self) -> Caching:
+        self._authorize()
+        if self.caching is None:
+            raise NotFound
+        return self.caching
+
     def _authorized(self) -> bool:
         headers = request.scope["headers"]
         return self.authenticator.allows(presented_key(headers))
@@ -133,6 +175,11 @@ def create_management(management: Management) -> ASGIApp:
         "update": management.update,
         "relocate": management.relocate,
         "metrics": management.metrics,
+        "health": management.health,
+        "stats": management.stats,
+        "cache_stats": management.cache_stats,
+        "cache_purge": management.cache_purge,
+        "cache_warm": management.cache_warm,
     }
     for endpoint in ENDPOINTS:
         for path in endpoint.paths:
@@ -166,6 +213,14 @@ def _parameter(name: str) -> str:
     except ValueError:
         raise BadTarget("the query is not percent-encoded UTF-8") from None
     return next((value for key, value in pairs if key == name), "")
+
+
+async def _document(kind: type[T]) -> T:
+    """The request's body, which has to be such a document. Raises ClientError."""
+    try:
+        return msgspec.json.decode(await request.get_data(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ClientError(f"the body is not what is asked for here: {error}") from None
 
 
 def _filename() -> str:

@@ -51,13 +51,15 @@ def redirect(target: bytes) -> Answer:
 
 
 class Routes:
-    """Redirects everything, but for the targets in `questions`."""
+    """Redirects everything, but for the targets in `questions`; /status is another's."""
 
     def __init__(self) -> None:
         self.questions: dict[bytes, Known] = {}
         self.asked: list[Request] = []
 
-    def ask(self, request: Request) -> Question:
+    def ask(self, request: Request) -> Question | None:
+        if request.target.partition(b"?")[0] == b"/status":
+            return None
         self.asked.append(request)
         if request.target not in self.questions:
             self.questions[request.target] = Known(redirect(request.target))
@@ -131,7 +133,6 @@ async def running(limits: Limits | None = None) -> AsyncIterator[Running]:
     edge = Edge(
         ask=routes.ask,
         hand_over=other.take,
-        reserved={b"/status"},
         access=AccessLog(traffic),
         request_ids=RequestIds(),
         limits=limits,

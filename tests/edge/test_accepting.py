@@ -145,7 +145,6 @@ async def test_two_that_share_a_listener_take_each_connection_once() -> None:
         two = Edge(
             ask=routes.ask,
             hand_over=Other().take,
-            reserved=(),
             access=AccessLog(traffic),
             request_ids=RequestIds(),
         )
@@ -171,7 +170,6 @@ async def test_a_crash_gets_out_and_the_same_listener_is_served_again(
     edge = Edge(
         ask=routes.ask,
         hand_over=Other().take,
-        reserved={b"/status"},
         access=access,
         request_ids=RequestIds(),
     )

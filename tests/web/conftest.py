@@ -18,7 +18,7 @@ from parparchik.metrics import Traffic
 from parparchik.model import Answer, Bucket, Entry, Request, Unfinished
 from parparchik.routes import Authenticator
 from parparchik.server.hypercorn import HypercornConnections
-from parparchik.web import Front, Management, create_management
+from parparchik.web import Caching, Front, Management, Mounts, Place, create_management
 
 PUBLIC = Bucket("photos", public=True)
 PRIVATE = Bucket("vault", manifest_key="state/files.json")
@@ -237,6 +237,8 @@ class StartWeb:
         auth: AuthConfig | None = None,
         routes: RoutesConfig | None = None,
         buckets: tuple[Bucket, ...] = (PUBLIC, PRIVATE),
+        caching: Caching | None = None,
+        places: Sequence[Place] = (),
     ) -> Web:
         config = Config(
             buckets=tuple(BucketConfig(b, Endpoint(region="eu-west-1")) for b in buckets),
@@ -251,10 +253,11 @@ class StartWeb:
             readiness=readiness,
             exposition=FakeExposition(),
             authenticator=Authenticator(config.auth),
+            caching=caching,
         )
         traffic, fake_routes = Traffic(), FakeRoutes()
         front = Front(
-            fake_routes,
+            Mounts(places, fake_routes),
             create_management(management),
             AccessLog(traffic, ConsoleLines()),
             RequestIds(),

@@ -1,0 +1,121 @@
+"""Who answers a request: by its host first, then by the beginning of its path.
+
+What is mounted on a host has all of that host: its other paths are nobody's, and the management
+API is not there either, not even its probes; these are for whoever reaches the process by another
+name or by address. Where no host is named, the management API's exact paths go before every mount,
+and the file routes have what is left.
+
+Paths are compared as they come over the wire, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from parparchik.errors import ParparchikError
+from parparchik.model import Answer, Mount, Question, Request, Unfinished, Upload
+from parparchik.routes import failure, path_of, problem
+from parparchik.web.endpoints import BY_PATH
+from parparchik.web.protocols import FileRoutes
+
+_UNRESERVED_IN_PATHS = "/!$&'()*+,;=:@~"
+
+
+class Place(NamedTuple):
+    """`host` is a name, '' for any; `prefix` a path that begins and ends with a slash."""
+
+    host: str
+    prefix: str
+    mount: Mount
+
+
+class Mounts:
+    """`places` in any order: the longest prefix wins, and of equal ones the first."""
+
+    def __init__(
+        self,
+        places: Iterable[Place],
+        routes: FileRoutes,
+        *,
+        reserved: Container[bytes] = BY_PATH,
+    ) -> None:
+        self._routes = routes
+        self._reserved = reserved
+        self._anywhere: list[tuple[bytes, Mount]] = []
+        self._by_host: dict[bytes, list[tuple[bytes, Mount]]] = {}
+        for place in sorted(places, key=lambda place: -len(place.prefix)):
+            prefix = quote(place.prefix, safe=_UNRESERVED_IN_PATHS).encode()
+            at = self._anywhere
+            if place.host:
+                at = self._by_host.setdefault(_name_of(place.host.encode("idna")), [])
+            at.append((prefix, place.mount))
+
+    def find(self, host: bytes, path: bytes) -> Mount | None:
+        """Whose a path of a host is, both as they came; None: the management API's or a file
+        route."""
+        if self._by_host:
+            there = self._by_host.get(_name_of(host))
+            if there is not None:
+                return _longest(there, path) or NOBODY
+        return None if path in self._reserved else _longest(self._anywhere, path)
+
+    def ask(self, request: Request) -> Question | None:
+        """What a GET or a HEAD asks; None where that is for the web plane to answer."""
+        path = path_of(request.target)
+        mount = self.find(request.header(b"host"), path)
+        if mount is None:
+            return None if path in self._reserved else self._routes.ask(request)
+        if request.method not in mount.methods:
+            return None
+        try:
+            return mount.ask(request)
+        except ParparchikError as error:
+            return Settled(failure(error, kind="other"))
+
+
+class Settled:
+    """A question with one answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def answer_nowait(self) -> Answer:
+        return self._answer
+
+    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
+        return False
+
+    async def answer(self) -> Answer:
+        return self._answer
+
+
+class _Nobody:
+    methods = ("GET", "HEAD")
+
+    def ask(self, request: Request) -> Question:
+        return Settled(problem(404, kind="unknown"))
+
+    async def act(self, request: Request, upload: Upload) -> Answer:
+        return problem(405)
+
+
+NOBODY = _Nobody()
+"""Of a host, what no mount has."""
+
+
+def _longest(places: Sequence[tuple[bytes, Mount]], path: bytes) -> Mount | None:
+    for prefix, mount in places:
+        # Without its last slash it is the mount's too: that knows where to send whoever asks.
+        if path.startswith(prefix) or path == prefix[:-1]:
+            return mount
+    return None
+
+
+def _name_of(host: bytes) -> bytes:
+    """A Host field's name: without its port and the dot of the root, in lower case."""
+    name, colon, port = host.rpartition(b":")
+    if not colon or not (port.isdigit() or not port):
+        name = host
+    return name.lower().removesuffix(b".")
