@@ -94,8 +94,8 @@ class Registry:
     """
 
     def __init__(self, buckets: Sequence[Bucket], now_s: float = 0.0) -> None:
-        if not 0 < len(buckets) <= MAX_BUCKETS:
-            raise ValueError(f"a registry has 1 to {MAX_BUCKETS} buckets, not {len(buckets)}")
+        if len(buckets) > MAX_BUCKETS:
+            raise ValueError(f"a registry has up to {MAX_BUCKETS} buckets, not {len(buckets)}")
         self.buckets = tuple(buckets)
         self.duplicates: set[str] = set()  # keys that more than one bucket has
         # Told of every key whose entry was set, changed or removed; it may be told of others.

@@ -4,7 +4,7 @@
 HTTP server there is.
 """
 
-from parparchik.server.exposure import exposed_buckets
+from parparchik.server.exposure import exposed_buckets, writable_buckets
 from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.serve import serve
 from parparchik.server.signals import StoppedAtOnce
@@ -20,4 +20,5 @@ __all__ = [
     "exposed_buckets",
     "open_stores",
     "serve",
+    "writable_buckets",
 ]

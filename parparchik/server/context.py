@@ -24,13 +24,15 @@ class Addresses:
 
 class House:
     """What all connections have in common. `refused` counts requests by the reason of their
-    refusal, `timed_out` connections by what was waited for; the names are the edge's."""
+    refusal, `timed_out` connections by what was waited for; the names are the edge's.
+    `truncated` counts answers that were broken off in their body."""
 
     def __init__(self, settings: ServerConfig, request_ids: RequestIds, access: AccessLog) -> None:
         self.settings = settings
         self.access = access
         self.refused: Counter[str] = Counter()
         self.timed_out: Counter[str] = Counter()
+        self.truncated = 0
         self._new_id = request_ids.new
 
     def record(

@@ -1,4 +1,6 @@
-"""The one configuration that hands private files to strangers, and how it is pointed out."""
+"""Configurations that hand private files to strangers, or let them write; and how that is pointed
+out. Who writes a site into the settings publishes a bucket on purpose: there is nothing to say.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,24 @@ def exposed_buckets(config: Config) -> tuple[str, ...]:
     if config.auth.api_keys or _is_loopback(config.server.host):
         return ()
     return tuple(each.bucket.name for each in config.buckets if not each.bucket.public)
+
+
+def writable_buckets(config: Config) -> tuple[str, ...]:
+    """Buckets that anybody who reaches this server may write to, through the object gateway."""
+    if config.objects is None or config.auth.api_keys or _is_loopback(config.server.host):
+        return ()
+    return tuple(name for name, allowed in config.objects.allowed_buckets if allowed != "read")
+
+
+def writable_banner(config: Config, buckets: tuple[str, ...]) -> tuple[str, ...]:
+    """What to tell the operator, in lines."""
+    server = config.server
+    return (
+        f"EVERYBODY WHO REACHES {server.host}:{server.port} CAN WRITE AND DELETE IN THESE BUCKETS:",
+        f"    {', '.join(buckets)}",
+        "No API key is configured, so the object gateway does what it is told by whoever asks.",
+        "Set PARPARCHIK_API_KEYS, or allow `read` alone in PARPARCHIK_OBJECTS_ALLOWED_BUCKETS.",
+    )
 
 
 def exposure_banner(config: Config, buckets: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any, cast
 
 import h11
 from hypercorn.events import Closed, Event, RawData
@@ -15,6 +16,7 @@ from hypercorn.typing import H11SendableEvent
 
 from parparchik.edge import Judge, Refusal, render_refusal
 from parparchik.server.context import Context
+from parparchik.web import CONTINUE
 
 NO_HTTP2 = Refusal(505, "HTTP/2 is not spoken on plain connections")
 LATE = Refusal(408, "request timeout")
@@ -26,12 +28,29 @@ class NotHTTP1(Exception):
     """HTTP/2 has begun where it may not."""
 
 
+class _Connection(h11.Connection):
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        """Not as far as Hypercorn knows, which would have the body come at once."""
+        return False
+
+    @property
+    def awaits_go_ahead(self) -> bool:
+        """Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1)."""
+        return super().they_are_waiting_for_100_continue
+
+
 class H11(H11Protocol):
     """Refusals are written when all before them has been answered."""
 
     context: Context
+    connection: _Connection
 
     async def initiate(self) -> None:
+        self.connection = _Connection(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
+        self._ask_app, self.app = self.app, cast("Any", self._ask)
         self._judge = Judge()
         self._refusal: Refusal | None = None
         self._refused = False
@@ -63,10 +82,21 @@ class H11(H11Protocol):
     async def stream_send(self, event: StreamEvent) -> None:
         if self._refused and not isinstance(event, StreamClosed):
             return  # the connection's last answer has been written
-        if isinstance(event, Response) and self.context.closing:
+        # A body that was not asked for will not come, and nothing behind it can be told from it.
+        ends = self.context.closing or self.connection.awaits_go_ahead
+        if isinstance(event, Response) and ends:
             others = [field for field in event.headers if field[0] != b"connection"]
             event = replace(event, headers=[*others, (b"connection", b"close")])
         await super().stream_send(event)
+
+    async def _ask(self, scope: Any, *arguments: Any) -> None:
+        scope["extensions"][CONTINUE] = self._go_ahead
+        await self._ask_app(scope, *arguments)
+
+    async def _go_ahead(self) -> None:
+        if self.connection.awaits_go_ahead:
+            headers = self.config.response_headers("h11")
+            await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
         if isinstance(event, h11.Response | h11.InformationalResponse):
@@ -97,6 +127,8 @@ class H11(H11Protocol):
         await super()._create_stream(request)
 
     async def _maybe_recycle(self) -> None:
+        if self.stream is not None and self.connection.our_state is h11.SEND_BODY:
+            self.context.house.truncated += 1  # the app has left its answer unfinished
         await super()._maybe_recycle()
         await self._refuse()
 

@@ -9,14 +9,14 @@ one connection must not cost the others anything:
 - whoever resets many more streams than are answered is cut off (CVE-2023-44487);
 - frames are taken in small portions, and others run in between;
 - a stream whose client grants no window for its answer is reset after the write time-out;
+- a body that nobody takes stays in its stream's own inbox, and its client is granted no more;
 - priorities are not followed: RFC 9113 has given them up, and they are memory that clients fill.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import h2.connection
@@ -29,8 +29,12 @@ from hypercorn.protocol.events import Body, EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 
-from parparchik.edge import Judge, Refusal, refuse
+from parparchik.edge import Refusal, refuse
 from parparchik.server.context import Context
+from parparchik.server.http2_fields import refusal_of
+from parparchik.server.inbox import Inbox
+from parparchik.server.outbox import Outbox
+from parparchik.web import CONTINUE, GoAhead
 
 MAX_STREAMS = 100
 """Open at once on one connection: what the client is told, and must keep to."""
@@ -43,52 +47,12 @@ MAX_RESETS = 1_000
 
 PORTION_BYTES = 4_096
 
+GRANT_BYTES = 16_384
+"""Of the connection's window, granted at a time."""
+
 GOING_AWAY = bytes((0, 0, 8, 7, 0, 0, 0, 0, 0)) + (2**31 - 1).to_bytes(4, "big") + bytes(4)
 """A GOAWAY that names the highest stream there can be: the client is to open no more, and whatever
 is on its way is still answered (RFC 9113 section 6.8). h2's own would end the connection."""
-
-_PSEUDO_FIELDS = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
-_OF_CONNECTIONS = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-)
-_regular_name = re.compile(rb"[^A-Z:\x00-\x20\x7f-\xff]+")
-_never_in_a_value = re.compile(rb"[\r\n\x00]|\A[ \t]|[ \t]\Z")
-
-MALFORMED = Refusal(400, "malformed header field")
-
-
-def refusal_of(fields: Sequence[tuple[bytes, bytes]]) -> Refusal | None:
-    """Why a request with these fields, pseudo-fields first, is not to be answered. RFC 9113
-    section 8.2 and 8.3; for the rest it is what it would be in HTTP/1.1."""
-    pseudo: dict[bytes, bytes] = {}
-    lines: list[bytes] = []
-    for name, value in fields:
-        if _never_in_a_value.search(value):
-            return MALFORMED
-        if name.startswith(b":"):
-            if lines or name in pseudo or name not in _PSEUDO_FIELDS:
-                return Refusal(400, "bad pseudo-header field")
-            pseudo[name] = value
-        elif (
-            _regular_name.fullmatch(name) is None
-            or name in _OF_CONNECTIONS
-            or (name == b"te" and value != b"trailers")
-        ):
-            return MALFORMED
-        elif name != b"host" or b":authority" not in pseudo:
-            lines.append(name + b": " + value)
-        elif value != pseudo[b":authority"]:
-            return Refusal(400, "repeated Host")
-    if not {b":method", b":scheme", b":path"} <= pseudo.keys():
-        return Refusal(400, "bad pseudo-header field")
-    if b":authority" in pseudo:
-        lines.append(b"host: " + pseudo[b":authority"])
-    if not pseudo[b":path"].startswith((b"/", b"*")):
-        return Refusal(400, "bad request target")
-    # A tunnel's request has a path here; in HTTP/1.1 that is a GET with an Upgrade.
-    method = b"GET" if b":protocol" in pseudo else pseudo[b":method"]
-    line = b"%b %b HTTP/1.1" % (method, pseudo[b":path"])
-    return Judge().feed(b"\r\n".join((line, *lines, b"", b""))).refusal
 
 
 class _Connection(h2.connection.H2Connection):
@@ -108,19 +72,59 @@ class H2(H2Protocol):
         theirs.config.validate_inbound_headers = False  # h2 would end the connection
         self.connection = _Connection(theirs.config)
         self.connection.local_settings = theirs.local_settings
-        self._ask_app, self.app = self.app, cast("Any", self._count_app)
+        self._ask_app = self.app
+        self._inboxes: dict[int, Inbox] = {}
+        self._owed_bytes = 0  # of the connection's window
+        self._upgraded = False
         self._at_work = 0
         self._made_room = trio.lowlevel.ParkingLot()
         self._resets = 0
         self._patience: dict[int, trio.CancelScope] = {}
 
-    async def _count_app(self, *arguments: Any) -> None:
+    async def initiate(
+        self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
+    ) -> None:
+        self._upgraded = headers is not None
+        await super().initiate(headers, settings)
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        number = request.stream_id
+        inbox = self._inboxes[number] = Inbox(partial(self._grant, number))
+        if self._upgraded and number == 1:
+            inbox.end()
+        expects = any(
+            name == b"expect" and value.lower() == b"100-continue"
+            for name, value in request.headers
+        )
+        go_ahead = partial(self._go_ahead, number, inbox) if expects else None
+        # Hypercorn gives the stream the app that is here now.
+        self.app = cast("Any", partial(self._ask, inbox, go_ahead))
+        await super()._create_stream(request)
+        self.stream_buffers[number] = Outbox(self.context.event_class)  # nothing has run meanwhile
+
+    async def _ask(
+        self, inbox: Inbox, go_ahead: GoAhead | None, scope: Any, _receive: Any, *rest: Any
+    ) -> None:
+        if go_ahead is not None and scope["type"] == "http":
+            scope["extensions"][CONTINUE] = go_ahead
         self._at_work += 1
         try:
-            await self._ask_app(*arguments)
+            await self._ask_app(scope, cast("Any", inbox.receive), *rest)
         finally:
             self._at_work -= 1
             self._made_room.unpark_all()
+
+    async def _go_ahead(self, number: int, inbox: Inbox) -> None:
+        """Have the client send the body that it holds back (RFC 9110 section 10.1.1)."""
+        if inbox.untouched:
+            with suppress(h2.exceptions.ProtocolError):
+                self.connection.send_headers(number, [(b":status", b"100")])
+            await self._flush()
+
+    async def _grant(self, number: int, size_bytes: int) -> None:
+        with suppress(h2.exceptions.ProtocolError):  # it has ended meanwhile
+            self.connection.increment_flow_control_window(size_bytes, number)
+        await self._flush()
 
     async def announce_end(self) -> None:
         """Ask the client for no further streams; those under way, and on their way, go on."""
@@ -157,8 +161,12 @@ class H2(H2Protocol):
         match event:
             case h2.events.RequestReceived():
                 return await self._admits(event)
-            case h2.events.DataReceived() if event.stream_id not in self.streams:
-                self._discard(event)
+            case h2.events.DataReceived():
+                await self._take(event)
+                return False
+            case h2.events.StreamEnded():
+                if event.stream_id in self._inboxes:
+                    self._inboxes[event.stream_id].end()
                 return False
             case h2.events.StreamReset() if event.stream_id in self.streams:
                 self._resets += 1
@@ -198,6 +206,32 @@ class H2(H2Protocol):
             self.connection.send_headers(number, fields)
             self.connection.send_data(number, answer.body, end_stream=True)
 
+    async def _take(self, event: h2.events.DataReceived) -> None:
+        number, data = event.stream_id, event.data or b""
+        inbox = self._inboxes.get(number)
+        if inbox is None:
+            self._discard(event)
+            return
+        inbox.put(data)
+        # The connection's window is for all of its streams: none may use it up for the others.
+        self._owed_bytes += event.flow_controlled_length
+        if self._owed_bytes >= GRANT_BYTES:
+            with suppress(h2.exceptions.ProtocolError):  # the connection ends
+                self.connection.increment_flow_control_window(self._owed_bytes)
+            self._owed_bytes = 0
+        padding_bytes = event.flow_controlled_length - len(data)
+        if padding_bytes and event.stream_ended is None:
+            await self._grant(number, padding_bytes)
+
+    async def _close_stream(self, stream_id: int) -> None:
+        inbox = self._inboxes.pop(stream_id, None)
+        if inbox is not None:
+            inbox.close()
+        buffer = self.stream_buffers.get(stream_id)
+        if buffer is not None:
+            await buffer.close()  # an app that goes on must not wait for room in it
+        await super()._close_stream(stream_id)
+
     def _discard(self, event: h2.events.DataReceived) -> None:
         """A body that goes on behind its answer: the client may stop (RFC 9113 section 8.1)."""
         self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -214,22 +248,38 @@ class H2(H2Protocol):
         await self.send(Closed())
 
     async def stream_send(self, event: StreamEvent) -> None:
-        if not isinstance(event, Body | EndBody):
-            if isinstance(event, StreamClosed) and event.stream_id in self.streams:
-                self._resets = max(self._resets - 1, 0)  # answered, not reset
+        if isinstance(event, Body | EndBody):
+            await self._send_body(event)
+        elif isinstance(event, StreamClosed) and event.stream_id in self.streams:
+            self._resets = max(self._resets - 1, 0)  # answered, not reset
+            buffer = self.stream_buffers.get(event.stream_id)
+            if buffer is not None and not buffer.complete:
+                # The app has left its answer unfinished: it must not look whole.
+                self.context.house.truncated += 1
+                await self._give_up(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
             await super().stream_send(event)
-            return
+        else:
+            await super().stream_send(event)
+
+    async def _send_body(self, event: Body | EndBody) -> None:
         number = event.stream_id
         with trio.move_on_after(self.context.house.settings.write_timeout_s) as patience:
             self._patience[number] = patience
-            await super().stream_send(event)
-        del self._patience[number]
+            try:
+                await super().stream_send(event)
+            finally:
+                del self._patience[number]
         if patience.cancelled_caught:
             self.context.house.timed_out["write"] += 1
-            self._reset(number, h2.errors.ErrorCodes.CANCEL)
+            await self._give_up(number, h2.errors.ErrorCodes.CANCEL)
+
+    async def _give_up(self, number: int, code: h2.errors.ErrorCodes) -> None:
+        self._reset(number, code)
+        # This runs in the app's task, which may end as soon as it hears of the stream's end.
+        with trio.CancelScope(shield=True):
+            await self._flush()
             await self._close_stream(number)
             await self._window_updated(number)  # wakes who clears up behind it
-            await self._flush()
 
     async def _send_data(self, stream_id: int) -> None:
         buffer = self.stream_buffers.get(stream_id)

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import structlog
 from structlog.typing import Processor
 
 from parparchik.access import ConsoleLines, JSONLines, Lines
 from parparchik.config.model import Config, LogConfig
+from parparchik.server.log_files import open_log
 
 REDACTED = "[redacted]"
 
@@ -49,9 +49,10 @@ def configure_logging(
 ) -> None:
     """Set up this process's logging. `secrets` are values that may be written nowhere.
 
-    `stream` is standard error by default; format "auto" asks it whether it is a terminal.
+    `stream` is by default what the settings say; format "auto" asks it whether it is a terminal.
+    Raises ConfigError for a directory that cannot be written to.
     """
-    stream = sys.stderr if stream is None else stream
+    stream = open_log(config) if stream is None else stream
     for_people = _for_people(config, stream)
     level = logging.getLevelNamesMapping()[config.level.upper()]
     shared: list[Processor] = [
@@ -82,9 +83,10 @@ def access_lines(
     config: LogConfig, *, secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> Lines | None:
     """Where the access log goes, None where nobody wants it; in the format of all other logs."""
+    # Opened even where nobody wants it: new settings are refused before anything has changed.
+    stream = open_log(config) if stream is None else stream
     if not config.access or logging.getLevelNamesMapping()[config.level.upper()] > logging.INFO:
         return None
-    stream = sys.stderr if stream is None else stream
     if _for_people(config, stream):
         return ConsoleLines()
     return JSONLines(stream, _Redactor(secrets).redact)
@@ -94,7 +96,10 @@ def configured_secrets(config: Config, environ: Mapping[str, str] | None = None)
     """Every secret that the settings hold, and those of AWS's variables in `environ`."""
     secrets = list(config.auth.api_keys)
     secrets += [(environ or {}).get(name, "") for name in SECRET_VARIABLES]
-    for bucket in config.buckets:
+    secrets += [site.auth_key for site in config.sites]
+    for sink in config.sinks.sinks:
+        secrets += [sink.token, urlsplit(sink.url).password or ""]
+    for bucket in config.every_bucket:
         if keys := bucket.endpoint.keys:
             secrets += [keys.secret_access_key, keys.session_token or ""]
     return secrets

@@ -26,9 +26,10 @@ from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import speaks_tls
 from parparchik.server.supervise import Supervisor
 from parparchik.server.tls import Certificate, Pem
-from parparchik.web import BY_PATH, ASGIApp
+from parparchik.web import ASGIApp
 
-Ask = Callable[[Request], Question]
+Ask = Callable[[Request], Question | None]
+"""What a GET or a HEAD asks; None where that is for Hypercorn's app to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ class Plane:
         self._edge = Edge(
             ask=answering.ask,
             hand_over=self._connections.hand_over,
-            reserved=BY_PATH,
             access=answering.access,
             request_ids=request_ids,
             limits=Limits(
@@ -153,6 +153,7 @@ class Plane:
             handed_over=edge.handed_over,
             accept_pauses=edge.accept_pauses + self._tls.pauses,
             failed_handshakes=web.failed_handshakes,
+            truncated=edge.truncated + web.house.truncated,
             refused=tuple(sorted(refused.items())),
             timed_out=tuple(sorted(timed_out.items())),
         )

@@ -13,7 +13,12 @@ from parparchik import __version__
 from parparchik.config import Loaded
 from parparchik.config.model import Config
 from parparchik.registry import PersistFailed, Service
-from parparchik.server.exposure import exposed_buckets, exposure_banner
+from parparchik.server.exposure import (
+    exposed_buckets,
+    exposure_banner,
+    writable_banner,
+    writable_buckets,
+)
 from parparchik.server.listen import listen, url_of
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
@@ -121,6 +126,8 @@ def _introduce(config: Config, warnings: Sequence[str]) -> None:
         log.warning(
             "private buckets are open to everybody", banner=exposure_banner(config, exposed)
         )
+    if writable := writable_buckets(config):
+        log.warning("buckets can be written by everybody", banner=writable_banner(config, writable))
 
 
 async def answer_until(

@@ -7,35 +7,50 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
-from parparchik.access import AccessLog, Lines, RequestIds
+from parparchik.access import AccessLog, Lines, Observe, RequestIds
 from parparchik.config.model import Config, ServerConfig
+from parparchik.content import ObjectBytes
 from parparchik.errors import NoCredentials
 from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic
 from parparchik.model import ObjectStore
 from parparchik.registry import Service, ServiceStatistics
-from parparchik.routes import Authenticator, Responder
+from parparchik.routes import Authenticator, Lookup, Responder
 from parparchik.s3 import S3Client, S3Statistics
 from parparchik.s3.credentials import CredentialStores
+from parparchik.server.byte_rooms import ByteRooms, build_byte_rooms, serves_bytes
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.readiness import Ending, ProcessReadiness
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate
-from parparchik.web import Front, Management, create_management
+from parparchik.sinks import Sinks
+from parparchik.web import (
+    UPLOAD_TIMEOUT_S,
+    Files,
+    Front,
+    Management,
+    Mounts,
+    Readiness,
+    RegistryService,
+    create_management,
+)
+from parparchik.web import Exposition as Scrapes
 
 READY_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """All that speaks to S3. `tasks` have to run for it to go on working."""
+    """All that speaks to S3. `stores` are the buckets with routes; `objects` has every bucket by
+    its name, where bytes are served. `tasks` have to run for it to go on working."""
 
     client: S3Client
     stores: tuple[ObjectStore, ...]
     credentials: CredentialStores
+    objects: Mapping[str, ObjectBytes] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[tuple[str, BackgroundTask], ...]:
@@ -55,13 +70,17 @@ def build_s3(config: Config, environ: Mapping[str, str]) -> S3:
     """Clients for the configured buckets, in their order; nothing is asked yet. Raises
     ConfigError."""
     client = S3Client(config.s3)
-    region = config.buckets[0].endpoint.region
+    region = config.region
     credentials = CredentialStores(environ, client.http, region=region)
     stores = tuple(
         client.bucket(bucket, credentials.for_endpoint(bucket.endpoint).current)
         for bucket in config.buckets
     )
-    return S3(client, stores, credentials)
+    bucket_objects = {
+        each.bucket.name: client.objects(each, credentials.for_endpoint(each.endpoint).current)
+        for each in (config.every_bucket if serves_bytes(config) else ())
+    }
+    return S3(client, stores, credentials, bucket_objects)
 
 
 @asynccontextmanager
@@ -149,6 +168,37 @@ class Application:
             await trio.sleep(READY_POLL_S)
 
 
+def build_answering(
+    config: Config,
+    s3: S3,
+    process: Process,
+    lines: Lines | None,
+    *,
+    byte_rooms: ByteRooms | None,
+    lookup: Lookup,
+    service: RegistryService,
+    files: Files,
+    readiness: Readiness,
+    exposition: Scrapes,
+    observe: Observe | None,
+) -> Answering:
+    """What answers requests, of files by `lookup` and of the management API by the others, and
+    records them; `lines` take the access log."""
+    caching = None if byte_rooms is None else byte_rooms.control
+    authenticator = Authenticator(config.auth)
+    management = Management(config, service, files, readiness, exposition, authenticator, caching)
+    relays = {} if byte_rooms is None else byte_rooms.relays
+    responder = Responder(lookup, s3.stores, config.routes, config.auth, relays=relays)
+    mounts = Mounts(() if byte_rooms is None else byte_rooms.places, responder)
+    access = AccessLog(process.traffic, lines, observe)
+    timeout_s = config.objects.upload_timeout_s if config.objects else UPLOAD_TIMEOUT_S
+    front = Front(
+        *(mounts, create_management(management), access, process.request_ids),
+        upload_timeout_s=timeout_s,
+    )
+    return Answering(mounts.ask, front, access)
+
+
 def build_application(
     config: Config, s3: S3, process: Process, lines: Lines | None = None
 ) -> Application:
@@ -157,18 +207,21 @@ def build_application(
     service = Service(s3.stores, config.routes)
     readiness = ProcessReadiness(service, supervisor, process.ending)
     sources = Sources(process, service, s3.client, readiness, supervisor)
-    exposition = Exposition(sources, process.earlier)
-    management = Management(
-        config=config,
+    byte_rooms = build_byte_rooms(
+        *(config, s3.objects, Authenticator(config.auth), process.traffic.received)
+    )
+    sinks = Sinks(config.sinks)
+    exposition = Exposition(sources, process.earlier, byte_rooms, sinks.statistics)
+    answering = build_answering(
+        *(config, s3, process, lines),
+        byte_rooms=byte_rooms,
+        lookup=service,
         service=service,
         files=service,
         readiness=readiness,
         exposition=exposition,
-        authenticator=Authenticator(config.auth),
+        observe=sinks.observe if sinks.wanted else None,
     )
-    responder = Responder(service, s3.stores, config.routes, config.auth)
-    access = AccessLog(process.traffic, lines)
-    front = Front(responder, create_management(management), access, process.request_ids)
 
     async def start_up(*, task_status: trio.TaskStatus[None]) -> None:
         await s3.first_credentials()
@@ -179,11 +232,13 @@ def build_application(
         ("start-up", start_up),
         ("verification", service.renew),
         ("manifest writer", service.write_manifests),
+        *(() if byte_rooms is None else byte_rooms.tasks),
+        *((("sinks", sinks.run),) if sinks.wanted else ()),
     )
     return Application(
         *(
             config,
-            Answering(responder.ask, front, access),
+            answering,
             service,
             readiness,
             exposition,

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from parparchik.config.model import AuthConfig, BucketConfig, Config, Endpoint, ServerConfig
+from parparchik.config.model import (
+    AuthConfig,
+    BucketConfig,
+    Config,
+    Endpoint,
+    ObjectsConfig,
+    Permission,
+    ServerConfig,
+)
 from parparchik.model import Bucket
-from parparchik.server.exposure import exposed_buckets, exposure_banner
+from parparchik.server.exposure import (
+    exposed_buckets,
+    exposure_banner,
+    writable_banner,
+    writable_buckets,
+)
 
 
 def config(host: str, *, keys: tuple[str, ...] = (), private: bool = True) -> Config:
@@ -36,4 +51,23 @@ def test_keys_or_public_buckets_alone_are_no_exposure() -> None:
 def test_the_banner_says_who_what_and_how_to_mend_it() -> None:
     banner = "\n".join(exposure_banner(config("0.0.0.0"), ("vault", "safe")))
     for part in ("0.0.0.0:8080", "vault, safe", "PARPARCHIK_API_KEYS", "PARPARCHIK_HOST"):
+        assert part in banner
+
+
+def gateway(host: str, *, keys: tuple[str, ...] = ()) -> Config:
+    allowed: tuple[tuple[str, Permission], ...] = (
+        ("photos", "read"),
+        ("inbox", "write"),
+        ("vault", "all"),
+    )
+    return replace(config(host, keys=keys), objects=ObjectsConfig(allowed))
+
+
+def test_buckets_that_anybody_may_write_to() -> None:
+    assert writable_buckets(gateway("0.0.0.0")) == ("inbox", "vault")
+    assert writable_buckets(gateway("127.0.0.1")) == ()
+    assert writable_buckets(gateway("0.0.0.0", keys=("k",))) == ()
+    assert writable_buckets(config("0.0.0.0")) == ()
+    banner = "\n".join(writable_banner(gateway("0.0.0.0"), ("inbox", "vault")))
+    for part in ("0.0.0.0:8080", "inbox, vault", "PARPARCHIK_API_KEYS", "`read` alone"):
         assert part in banner

@@ -11,7 +11,8 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from parparchik.server.http2 import MAX_AT_WORK, MAX_RESETS, MAX_STREAMS, refusal_of
+from parparchik.server.http2 import MAX_AT_WORK, MAX_RESETS, MAX_STREAMS
+from parparchik.server.http2_fields import refusal_of
 from parparchik.server.stream import LINGER_S
 from tests.server.web_plane import GET, SOUND, Server, Start, hello, respond, until, when
 

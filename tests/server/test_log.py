@@ -15,6 +15,9 @@ from parparchik.config.model import (
     Config,
     Endpoint,
     LogConfig,
+    SinkConfig,
+    SinksConfig,
+    SiteConfig,
     StaticKeys,
 )
 from parparchik.model import Bucket
@@ -160,11 +163,25 @@ def test_every_secret_of_the_settings_is_known() -> None:
     config = Config(
         buckets=(BucketConfig(Bucket("b"), Endpoint(keys=keys)),),
         auth=AuthConfig(api_keys=("the-api-key",)),
+        sites=(SiteConfig("www", auth_key="the-site-s-key"),),
+        other_buckets=(
+            BucketConfig(Bucket("www"), Endpoint(keys=StaticKeys("AKIB", "another-key")), "off"),
+        ),
+        sinks=SinksConfig(
+            (
+                SinkConfig("influx", "http://h", token="the-token"),
+                SinkConfig("mongodb", "mongodb://u:the-password@a:1,b:2/d"),
+            )
+        ),
     )
     environ = {"AWS_SECRET_ACCESS_KEY": "from-the-environment", "HOME": "/home/me"}
     assert set(configured_secrets(config, environ)) - {""} == {
         "the-secret-key",
         "the-session-token",
         "the-api-key",
+        "the-site-s-key",
+        "another-key",
+        "the-token",
+        "the-password",
         "from-the-environment",
     }

@@ -43,8 +43,8 @@ class Always:
 
 
 def answering(body: bytes) -> Answering:
-    def ask(request: Request) -> Question:
-        return Always(body)
+    def ask(request: Request) -> Question | None:
+        return None if request.target == b"/status" else Always(body)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await respond(send, body)

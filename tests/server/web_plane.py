@@ -82,12 +82,19 @@ def _anything_goes() -> h2.connection.H2Connection:
 
 @dataclass
 class Answered:
-    """Of one stream: `reset` has the error code where the server gave it up."""
+    """Of one stream: `informed` are statuses before the last one's, `reset` has the error code
+    where the server gave it up."""
 
     status: int = 0
-    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    received: bytearray = field(default_factory=bytearray)
+    informed: list[int] = field(default_factory=list)
     ended: bool = False
     reset: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self.received)
 
     @property
     def over(self) -> bool:
@@ -96,13 +103,15 @@ class Answered:
 
 @dataclass
 class H2Client:
-    """HTTP/2 with prior knowledge. `goodbye` has the error code of the server's GOAWAY."""
+    """HTTP/2 with prior knowledge. `goodbye` has the error code of the server's GOAWAY; `takes`:
+    what has come makes room for more."""
 
-    stream: trio.SocketStream
+    stream: trio.abc.Stream
     h2: h2.connection.H2Connection = field(default_factory=_anything_goes)
     answers: dict[int, Answered] = field(default_factory=dict)
     goodbye: int | None = None
     closed: bool = False
+    takes: bool = False
 
     def begin(self, fields: Fields = SOUND, *, end_stream: bool = True) -> int:
         """A request, to be sent by `flush`."""
@@ -121,15 +130,24 @@ class H2Client:
         for event in self.h2.receive_data(data) if data else ():
             match event:
                 case h2.events.ResponseReceived():
-                    self.answers[event.stream_id].status = int(dict(event.headers)[b":status"])
+                    (_, status), *headers = event.headers
+                    answer = self.answers[event.stream_id]
+                    answer.status, answer.headers = int(status), tuple(headers)
+                case h2.events.InformationalResponseReceived():
+                    self.answers[event.stream_id].informed.append(int(event.headers[0][1]))
                 case h2.events.DataReceived():
-                    self.answers[event.stream_id].body += event.data or b""
+                    self.answers[event.stream_id].received += event.data or b""
+                    if self.takes:
+                        size_bytes = event.flow_controlled_length
+                        self.h2.acknowledge_received_data(size_bytes, event.stream_id)
                 case h2.events.StreamEnded():
                     self.answers[event.stream_id].ended = True
                 case h2.events.StreamReset():
                     self.answers[event.stream_id].reset = int(event.error_code)
                 case h2.events.ConnectionTerminated():
                     self.goodbye = int(event.error_code or 0)
+        if self.takes:
+            await self.flush()
 
     async def answer(self, number: int) -> Answered:
         """When it is whole, or will never be."""

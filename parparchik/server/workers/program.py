@@ -9,20 +9,20 @@ from typing import Protocol
 
 import trio
 
-from parparchik.access import AccessLog
 from parparchik.config.model import Config
 from parparchik.metrics import ConnectionStatistics, Exposition, Family, Traffic
 from parparchik.registry import Prober, RegistryStatistics, Resolver, ServiceStatistics
-from parparchik.routes import Authenticator, Responder
+from parparchik.routes import Authenticator
 from parparchik.s3 import S3Client, S3Statistics
+from parparchik.server.byte_rooms import build_byte_rooms
 from parparchik.server.log import access_lines, configured_secrets
-from parparchik.server.plane import Answering, Plane
+from parparchik.server.plane import Plane
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate, Pem
-from parparchik.server.wire import Process, build_s3
+from parparchik.server.wire import Process, build_answering, build_s3
 from parparchik.server.workers.mirror import Mirror, WorkerLookup
 from parparchik.server.workers.owner import Owner
-from parparchik.web import Front, Management, create_management
+from parparchik.sinks import Sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +104,27 @@ def build_worker(
     """`BuildProgram`. Raises ConfigError."""
     process = Process()
     lines = access_lines(config.log, secrets=configured_secrets(config, environ))
-    access = AccessLog(process.traffic, lines)
     s3 = build_s3(config, environ)
     mirror = Mirror([each.bucket for each in config.buckets], owner)
     lookup = WorkerLookup(mirror, owner, Prober(s3.stores, config.routes.max_probes), config.routes)
     readiness = WorkerReadiness(owner, process.supervisor)
-    management = Management(
-        config=config,
+    byte_rooms = build_byte_rooms(
+        *(config, s3.objects, Authenticator(config.auth), process.traffic.received)
+    )
+    sinks = Sinks(config.sinks)
+    answering = build_answering(
+        *(config, s3, process, lines),
+        byte_rooms=byte_rooms,
+        lookup=lookup,
         service=owner,
         files=owner,
         readiness=readiness,
         exposition=owner,
-        authenticator=Authenticator(config.auth),
+        observe=sinks.observe if sinks.wanted else None,
     )
-    responder = Responder(lookup, s3.stores, config.routes, config.auth)
-    front = Front(responder, create_management(management), access, process.request_ids)
     server = config.server
     plane = Plane(
-        *(server, Answering(responder.ask, front, access)),
-        *(process.supervisor, process.request_ids),
+        *(server, answering, process.supervisor, process.request_ids),
         certificate=None if pem is None else Certificate(server, pem),
     )
     process.connections = plane.connections
@@ -135,8 +137,13 @@ def build_worker(
     return WorkerProgram(
         plane=plane,
         supervisor=process.supervisor,
-        tasks=(*s3.tasks, ("verification", renew)),
+        tasks=(
+            *s3.tasks,
+            ("verification", renew),
+            *(() if byte_rooms is None else byte_rooms.tasks),
+            *((("sinks", sinks.run),) if sinks.wanted else ()),
+        ),
         prepared=s3.first_credentials,
-        families=Exposition(sources).families,
+        families=Exposition(sources, objects=byte_rooms, sinks=sinks.statistics).families,
         renew_certificate=partial(plane.renew_certificate, server),
     )

@@ -38,10 +38,10 @@ def share_of(config: Config, workers: int) -> Config:
 def _encode_path(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(f"a setting of type {type(value).__name__}")
+    raise TypeError(f"a setting of type {type(value).__name__}")
 
 
 def _decode_path(kind: type, value: Any) -> Path:
     if kind is Path:
         return Path(value)
-    raise NotImplementedError(f"a setting of type {kind.__name__}")
+    raise TypeError(f"a setting of type {kind.__name__}")
