@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import trio
 
-from parparchik.cli.examine import Examination, Finding
+from parparchik.cli.examine import Examination, Finding, Purpose
 from parparchik.cli.failures import FAILED, OK, one_line
 from parparchik.cli.grants import policies
 from parparchik.cli.options import bucket_names, config_option, load_quietly, run
 from parparchik.cli.table import table
 from parparchik.config import Config
 from parparchik.errors import ConfigError
-from parparchik.server import Certificate, build_s3, exposed_buckets
+from parparchik.server import Certificate, build_s3, exposed_buckets, writable_buckets
 
 _RESULTS = {True: "ok", False: "FAILED", None: "note"}
 
@@ -26,14 +27,19 @@ _RESULTS = {True: "ok", False: "FAILED", None: "note"}
 def check(config_file: Path | None, no_write: bool) -> int:
     """Try settings, credentials and every bucket, and tell what to grant.
 
-    The manifests are only read. To see whether they could be written, a small object is stored
-    beside each, <manifest-key>.check, and left there. Exits with 1 when any check fails.
+    The manifests are only read. To see whether they, or a bucket of the object gateway, could be
+    written, a small object is stored beside each, <manifest-key>.check, and left there. Exits with
+    1 when any check fails.
     """
     loaded, environ = load_quietly(config_file)
     config = loaded.config
-    findings = [*_certificate(config), *run(_examine, config, environ, not no_write)]
+    findings = [
+        *_certificate(config),
+        *_cache_directory(config),
+        *run(_examine, config, environ, not no_write),
+    ]
     rows = [("BUCKET", "CHECK", "RESULT", "DETAIL")]
-    rows.append(("", "settings", "ok", f"buckets in priority order: {bucket_names(config)}"))
+    rows += [("", "settings", "ok", one) for one in _served(config)]
     notes = [*loaded.warnings, *_exposure(config)]
     rows += [("", "settings", "note", one_line(note)) for note in notes]
     rows += [
@@ -49,12 +55,25 @@ def check(config_file: Path | None, no_write: bool) -> int:
     return FAILED if any(one.passed is False for one in every) else OK
 
 
+def _served(config: Config) -> list[str]:
+    told = [f"buckets in priority order: {bucket_names(config)}"] if config.buckets else []
+    told += [f"site {one.host}{one.mount}: {one.bucket}/{one.prefix}" for one in config.sites]
+    if config.objects is not None:
+        allowed = ", ".join(f"{name} ({may})" for name, may in config.objects.allowed_buckets)
+        told.append(f"object gateway {config.objects.mount}: {allowed}")
+    return told
+
+
 def _exposure(config: Config) -> list[str]:
-    exposed = exposed_buckets(config)
-    if not exposed:
-        return []
     where = f"{config.server.host}:{config.server.port}"
-    return [f"no API key is set: everybody who reaches {where} can read {', '.join(exposed)}"]
+    return [
+        f"no API key is set: everybody who reaches {where} can {do} {', '.join(buckets)}"
+        for do, buckets in (
+            ("read", exposed_buckets(config)),
+            ("write to", writable_buckets(config)),
+        )
+        if buckets
+    ]
 
 
 def _certificate(config: Config) -> list[tuple[str, list[Finding]]]:
@@ -70,20 +89,47 @@ def _certificate(config: Config) -> list[tuple[str, list[Finding]]]:
     return [("", [finding])]
 
 
+def _cache_directory(config: Config) -> list[tuple[str, list[Finding]]]:
+    """Findings of no bucket. The server makes the directory where it is missing."""
+    directory = config.cache.directory
+    if directory is None:
+        return []
+    there = next((one for one in (directory, *directory.parents) if one.exists()), directory)
+    usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    detail = str(directory) if usable else f"{there}: not a directory that can be written"
+    return [("", [Finding("cache directory", passed=usable, detail=detail)])]
+
+
+def _purpose(config: Config, bucket: str, routes: bool) -> Purpose:
+    allowed = dict(config.objects.allowed_buckets) if config.objects is not None else {}
+    pages = [
+        f"{site.prefix}{page}"
+        for site in config.sites
+        if site.bucket == bucket
+        for page in (site.index, site.error, site.spa)
+        if page
+    ]
+    uploads = allowed.get(bucket, "read") != "read"
+    return Purpose(routes, uploads, tuple(dict.fromkeys(pages)))
+
+
 async def _examine(
     config: Config, environ: Mapping[str, str], may_write: bool
 ) -> list[tuple[str, list[Finding]]]:
     """The findings of each bucket, in their order; the buckets are tried in parallel."""
     s3 = build_s3(config, environ)
-    examinations = [
-        Examination(
-            store,
-            credentials=s3.credentials.for_endpoint(one.endpoint),
-            may_write=may_write,
-            denied_is_missing=config.s3.denied_is_missing,
+    examinations = []
+    for one in config.every_bucket:
+        credentials = s3.credentials.for_endpoint(one.endpoint)
+        examinations.append(
+            Examination(
+                s3.client.bucket(one, credentials.current),
+                credentials=credentials,
+                may_write=may_write,
+                denied_is_missing=config.s3.denied_is_missing,
+                purpose=_purpose(config, one.bucket.name, routes=one.mode != "off"),
+            )
         )
-        for one, store in zip(config.buckets, s3.stores, strict=True)
-    ]
     try:
         async with trio.open_nursery() as nursery:
             for examination in examinations:
@@ -92,5 +138,5 @@ async def _examine(
         s3.client.close()
     return [
         (one.bucket.name, examination.findings)
-        for one, examination in zip(config.buckets, examinations, strict=True)
+        for one, examination in zip(config.every_bucket, examinations, strict=True)
     ]

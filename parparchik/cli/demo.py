@@ -8,7 +8,12 @@ from urllib.parse import quote
 
 import click
 
-from parparchik.cli.demo_files import PRIVATE_BUCKET, PUBLIC_BUCKET
+from parparchik.cli.demo_files import (
+    PRIVATE_BUCKET,
+    PUBLIC_BUCKET,
+    SITE_BUCKET,
+    UPLOAD_BUCKET,
+)
 from parparchik.cli.demo_s3 import demo_s3
 from parparchik.cli.failures import OK
 from parparchik.cli.options import run
@@ -28,7 +33,26 @@ _TO_TRY = (
         f"curl -sL {{}}/{PRIVATE_BUCKET}/shared/notice.txt",
     ),
     ("what there is", "curl -s {}/list"),
+    ("a private bucket as a website", "curl -s {}/site/guide/"),
+    (
+        "a player's first question: 206, and from the cache when asked again",
+        "curl -s -o /dev/null -D - -H 'Range: bytes=0-' {}/site/sunset.png",
+    ),
+    (
+        "through the object gateway: an upload",
+        # With curl's own type, that of forms, moto stores nothing.
+        "curl -s -X PUT -H 'Content-Type: text/plain' -d 'Hello, bucket.'"
+        f" {{}}/objects/{UPLOAD_BUCKET}/hello.txt",
+    ),
+    ("and what it stored; see X-Cache", f"curl -si {{}}/objects/{UPLOAD_BUCKET}/hello.txt"),
 )
+
+_SITE = f"""
+[[site]]
+mount = "/site/"
+bucket = "{SITE_BUCKET}"
+error = "404.html"
+"""
 
 
 @click.command()
@@ -42,7 +66,7 @@ def demo(port: int) -> int:
     try:
         with demo_s3() as endpoint:
             environ = demo_environment(endpoint, port)
-            config = load(environ).config
+            config = load(environ, _SITE.encode()).config
             run(partial(serve_requests, config, environ, on_ready=_say_what_to_try))
     except KeyboardInterrupt:
         pass  # while it was starting
@@ -55,6 +79,7 @@ def demo_environment(endpoint: str, port: int) -> dict[str, str]:
         "PARPARCHIK_BUCKETS": f"{PUBLIC_BUCKET}::public,{PRIVATE_BUCKET}",
         "PARPARCHIK_HOST": "127.0.0.1",
         "PARPARCHIK_PORT": str(port),
+        "PARPARCHIK_OBJECTS_ALLOWED_BUCKETS": f"{UPLOAD_BUCKET}:all,{PUBLIC_BUCKET}:read",
         "S3_ENDPOINT": endpoint,
         "AWS_ACCESS_KEY_ID": "demo",
         "AWS_SECRET_ACCESS_KEY": "demo-secret-key",

@@ -1,4 +1,4 @@
-"""What the demo's buckets hold: a dozen files, made in code."""
+"""What the demo's buckets hold: a dozen files, and a small website, made in code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 PUBLIC_BUCKET = "media"
 PRIVATE_BUCKET = "archive"
+SITE_BUCKET = "website"
+UPLOAD_BUCKET = "uploads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,40 @@ def demo_files() -> tuple[DemoFile, ...]:
             "Приватно.\n".encode(),
         ),
         DemoFile(private, "backups/2026/01/31/state.json", b'{"ok":true}\n', "application/json"),
+    )
+
+
+def demo_site() -> tuple[DemoFile, ...]:
+    """The pages of the website, the same bytes at each call."""
+    page = (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<link rel="stylesheet" href="{up}style.css">\n<h1>{title}</h1>\n{body}\n</html>\n'
+    )
+    pages = (
+        (
+            "index.html",
+            "A bucket as a website",
+            '<p><a href="guide/">The guide</a>, <a href="nowhere">a page that is not there</a></p>',
+        ),
+        (
+            "guide/index.html",
+            "The guide",
+            "<p>Folders have an index.</p>\n<img src='../sunset.png' alt='sunset'>",
+        ),
+        ("404.html", "Nothing here", "<p>This page is in the bucket, too.</p>"),
+    )
+    return (
+        *(
+            DemoFile(
+                SITE_BUCKET,
+                key,
+                page.format(title=title, body=body, up="../" * key.count("/")).encode(),
+                "text/html; charset=utf-8",
+            )
+            for key, title, body in pages
+        ),
+        DemoFile(SITE_BUCKET, "style.css", b"body { font: 1em sans-serif }\n", "text/css"),
+        DemoFile(SITE_BUCKET, "sunset.png", _png(96, 64), "image/png"),
     )
 
 

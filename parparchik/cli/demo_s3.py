@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from urllib.parse import quote
 
-from parparchik.cli.demo_files import PRIVATE_BUCKET, PUBLIC_BUCKET, demo_files
+from parparchik.cli.demo_files import (
+    PRIVATE_BUCKET,
+    PUBLIC_BUCKET,
+    SITE_BUCKET,
+    UPLOAD_BUCKET,
+    demo_files,
+    demo_site,
+)
 from parparchik.cli.failures import MISCONFIGURED, CommandError
 
 _PUBLIC_READ = {
@@ -29,7 +36,7 @@ _PUBLIC_READ = {
 
 @contextmanager
 def demo_s3() -> Iterator[str]:
-    """Yields the `host:port` of an S3 with both buckets filled; ends it afterwards.
+    """Yields the `host:port` of an S3 with its buckets filled; ends it afterwards.
 
     moto takes any signature for good: it shows how redirects work, not that they are right.
     """
@@ -65,10 +72,10 @@ def _forget_aws_settings() -> None:
 def _fill(host: str, port: int) -> None:
     connection = HTTPConnection(host, port, timeout=10)
     try:
-        for bucket in (PUBLIC_BUCKET, PRIVATE_BUCKET):
+        for bucket in (PUBLIC_BUCKET, PRIVATE_BUCKET, SITE_BUCKET, UPLOAD_BUCKET):
             _put(connection, f"/{bucket}", b"")
         _put(connection, f"/{PUBLIC_BUCKET}?policy", json.dumps(_PUBLIC_READ).encode())
-        for file in demo_files():
+        for file in (*demo_files(), *demo_site()):
             _put(connection, f"/{file.bucket}/{quote(file.key)}", file.data, file.content_type)
     finally:
         connection.close()

@@ -9,14 +9,21 @@ ignore them, possibly with what it held before another writer came. The name is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import trio
 
 from parparchik.cli.anonymous import anonymous_status
-from parparchik.cli.grants import Grant, list_bucket, read_objects, write_manifest
+from parparchik.cli.grants import (
+    Grant,
+    list_bucket,
+    read_objects,
+    write_manifest,
+    write_objects,
+)
 from parparchik.errors import CredentialsRefused, Denied, Unavailable, UpstreamError
 from parparchik.model import ObjectStore
 from parparchik.registry import BadManifest, ConditionalWriter, Support, decode
@@ -25,6 +32,7 @@ from parparchik.s3.credentials import CredentialStatus
 
 _Work = Callable[[], Awaitable["Finding"]]
 _PROBE = b'{"note":"Written by `parparchik check`. It may be deleted."}\n'
+_MANIFEST_WRITE, _WRITE = "manifest write", "write"
 _NO_CONDITIONS = "one server only: this S3 has no conditional writes, so two could lose changes"
 
 
@@ -49,9 +57,19 @@ class CredentialSource(Protocol):
     def describe(self) -> CredentialStatus: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a bucket is there for: `routes`, `uploads` through the object gateway, and sites, whose
+    `pages` should be there."""
+
+    routes: bool = True
+    uploads: bool = False
+    pages: Sequence[str] = ()
+
+
 class Examination:
     """One bucket's. `credentials` are those of its endpoint; `may_write` False leaves out the
-    step that writes; `denied_is_missing` is the setting of that name: then nobody needs to list.
+    steps that write; `denied_is_missing` is the setting of that name: then nobody needs to list.
     """
 
     def __init__(
@@ -61,29 +79,20 @@ class Examination:
         credentials: CredentialSource,
         may_write: bool,
         denied_is_missing: bool,
+        purpose: Purpose = Purpose(),
     ) -> None:
         self.findings: list[Finding] = []
         self._store = store
         self._credentials = credentials
         self._may_write = may_write
         self._denied_is_missing = denied_is_missing
+        self._purpose = purpose
         self._some_key: str | None = None
 
     async def run(self) -> None:
         """Every step, whatever S3 refused before, until S3 cannot be asked at all: then the rest
         would only fail alike. Raises nothing of S3's."""
-        bucket = self._store.bucket
-        steps: list[tuple[str, _Work, Grant | None]] = [
-            ("credentials", self._sign, None),
-            ("list", self._list, list_bucket(bucket)),
-            ("head", self._head, read_objects(bucket)),
-            ("manifest read", self._read, read_objects(bucket)),
-        ]
-        if self._may_write:
-            steps.append(("manifest write", self._write, write_manifest(bucket)))
-        if bucket.public:
-            steps.append(("anyone reads", self._read_as_anyone, None))
-        for step, work, grant in steps:
+        for step, work, grant in self._steps():
             try:
                 finding = await work()
             except (CredentialsRefused, Unavailable) as error:
@@ -95,12 +104,32 @@ class Examination:
                 finding = Finding(step, False, str(error))
             self.findings.append(finding)
 
+    def _steps(self) -> list[tuple[str, _Work, Grant | None]]:
+        bucket, purpose = self._store.bucket, self._purpose
+        steps: list[tuple[str, _Work, Grant | None]] = [
+            ("credentials", self._sign, None),
+            ("list", self._list, list_bucket(bucket)),
+            ("head", self._head, read_objects(bucket)),
+        ]
+        if purpose.routes:
+            steps.append(("manifest read", self._read, read_objects(bucket)))
+        if purpose.routes and self._may_write:
+            steps.append((_MANIFEST_WRITE, self._write, write_manifest(bucket)))
+        if purpose.uploads and self._may_write:
+            steps.append((_WRITE, self._upload, write_objects(bucket)))
+        if purpose.routes and bucket.public:
+            steps.append(("anyone reads", self._read_as_anyone, None))
+        for key in purpose.pages:
+            steps.append(("page", partial(self._look_for, key), read_objects(bucket)))
+        return steps
+
     def _denied(self, step: str, error: Denied, grant: Grant | None) -> Finding:
         """Without the permission to list, S3 says 403 for missing keys too."""
         if step == "list" and self._denied_is_missing:
             return Finding(step, None, "denied, which PARPARCHIK_DENIED_IS_MISSING allows for")
         if any(one.step == "list" and one.passed is False for one in self.findings):
-            grant = grant if step == "manifest write" else list_bucket(self._store.bucket)
+            is_write = step in (_MANIFEST_WRITE, _WRITE)
+            grant = grant if is_write else list_bucket(self._store.bucket)
         return Finding(step, False, str(error), grant)
 
     async def _sign(self) -> Finding:
@@ -148,7 +177,17 @@ class Examination:
         else:
             safe = writer.support in (Support.QUOTED, Support.UNQUOTED)
             how = "two servers may share it" if safe else _NO_CONDITIONS
-        return Finding("manifest write", True, f"{how} (tried on {key})")
+        return Finding(_MANIFEST_WRITE, True, f"{how} (tried on {key})")
+
+    async def _upload(self) -> Finding:
+        key = f"{self._store.bucket.manifest_key}.check"
+        await self._store.put(key, [_PROBE], content_type="application/json")
+        return Finding(_WRITE, True, f"for the object gateway (tried on {key})")
+
+    async def _look_for(self, key: str) -> Finding:
+        """A site may well get its pages later."""
+        there = await self._store.head(key) is not None
+        return Finding("page", True if there else None, f"{key}: {'there' if there else 'missing'}")
 
     async def _read_as_anyone(self) -> Finding:
         """As a client that was redirected: the plain URL, no signature. The external endpoint may

@@ -33,6 +33,10 @@ def write_manifest(bucket: Bucket) -> Grant:
     return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/{beside}")
 
 
+def write_objects(bucket: Bucket) -> Grant:
+    return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/*")
+
+
 def policies(grants: Iterable[Grant]) -> list[tuple[str, str]]:
     """Where to put each document, and the document: one policy for the credentials in use, and a
     bucket policy for each bucket that anyone may read."""

@@ -40,7 +40,7 @@ def presign(
     loaded, environ = load_quietly(config_file)
     config = loaded.config
     if all(one.bucket.name != bucket for one in config.buckets):
-        known = bucket_names(config)
+        known = bucket_names(config) or "none"
         raise CommandError(f"bucket {bucket!r} is not configured; known: {known}", MISCONFIGURED)
     check_key(key)
     expires_s = expires or config.routes.presign_expires_s

@@ -11,7 +11,10 @@ import click
 from parparchik import __version__
 from parparchik.cli.failures import INTERRUPTED, OK, describe, one_line
 
-_COMMANDS = ("serve", "check", "explain", "manifest", "presign", "bench", "demo", "settings")
+_COMMANDS = (
+    *("serve", "site", "check", "explain", "manifest", "cache", "presign", "bench", "demo"),
+    "settings",
+)
 _HIDDEN = ("worker",)  # what the program starts of itself
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 it failed while running (check: some check failed),"
@@ -64,7 +67,7 @@ class Program(click.Group):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
-    """The front door to S3: redirects clients to the objects in a set of buckets.
+    """The front door to S3: redirects clients to the objects in a set of buckets, or serves them.
 
     Settings come from the environment and a TOML file (--config); the environment wins.
     """

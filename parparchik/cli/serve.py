@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 from parparchik.cli.options import config_option, environment, run
 from parparchik.cli.progress_bar import progress_bar
 from parparchik.cli.worker import worker_command
-from parparchik.config import load
+from parparchik.config import Loaded, load
 from parparchik.server import serve as serve_requests
 
 
@@ -42,14 +43,20 @@ def serve(
         PARPARCHIK_LOG_FORMAT=log_format,
         PARPARCHIK_LOG_LEVEL=log_level,
     )
-    loaded = load(environ, config_file)
+    serve_as_read(partial(load, environ, config_file), environ)
+
+
+def serve_as_read(read: Callable[[], Loaded], environ: Mapping[str, str], *notes: str) -> None:
+    """Serve what `read` says, at the start and at each SIGHUP; `notes` are warnings to begin
+    with."""
+    loaded = read()
     run(
         partial(
             serve_requests,
             loaded.config,
             environ,
-            warnings=loaded.warnings,
-            reread=partial(load, environ, config_file),
+            warnings=(*notes, *loaded.warnings),
+            reread=read,
             on_progress=progress_bar(loaded.config.log),
             worker_command=worker_command(),
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from parparchik.cli.demo_files import PRIVATE_BUCKET, PUBLIC_BUCKET, demo_files
+from parparchik.cli.demo_files import PRIVATE_BUCKET, PUBLIC_BUCKET, demo_files, demo_site
 from tests.cli.processes import Program, program
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -32,8 +32,8 @@ def curl(command: str) -> str:
     return done.stdout
 
 
-def lines_to_try(running: Program) -> list[str]:
-    return [running.wait_for("curl ").strip() for _ in range(5)]
+def lines_to_try(running: Program, count: int = 5) -> list[str]:
+    return [running.wait_for("curl ").strip() for _ in range(count)]
 
 
 @needs_curl
@@ -60,6 +60,29 @@ def test_what_it_tells_to_try_works(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {file["key"] for file in listing["files"]} == {file.key for file in demo_files()}
         assert listing["count"] == len(demo_files()) - 1
         assert all("127.0.0.1:" in command for command in commands)
+        assert running.end(signal.SIGINT) == 0
+    assert "Traceback" not in running.output
+    assert '"error"' not in running.output
+
+
+@needs_curl
+def test_what_it_tells_to_try_of_bytes_works() -> None:
+    with program("demo", "--port", "0") as running:
+        page, video, put, get = lines_to_try(running, 9)[5:]
+        running.wait_for("reconciled")
+        pages = {file.key: file.data.decode("latin-1") for file in demo_site()}
+        assert curl(page) == pages["guide/index.html"]
+        head = curl(video).lower()
+        size = len(pages["sunset.png"])
+        assert "http/1.1 206" in head
+        assert f"content-range: bytes 0-{size - 1}/{size}" in head
+        assert "x-cache: hit" in curl(video).lower()
+        curl(put)
+        stored = curl(get)
+        assert stored.startswith("HTTP/1.1 200")
+        assert "x-cache: miss" in stored.lower()
+        assert stored.endswith("Hello, bucket.")
+        assert "x-cache: hit" in curl(get).lower()
         assert running.end(signal.SIGINT) == 0
     assert "Traceback" not in running.output
     assert '"error"' not in running.output
@@ -135,3 +158,7 @@ def test_the_sample_files_are_what_they_seem() -> None:
     packed = picture.partition(b"IDAT")[2].partition(b"IEND")[0][:-8]
     assert len(zlib.decompress(packed)) == 64 * (1 + 3 * 96)
     assert demo_files() == demo_files()
+    pages = {file.key: file.data.decode("latin-1") for file in demo_site()}
+    assert {"index.html", "404.html", "guide/index.html"} < pages.keys()
+    assert 'href="../style.css"' in pages["guide/index.html"]
+    assert 'href="style.css"' in pages["index.html"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from parparchik.cli.examine import Examination, Finding
+from parparchik.cli.examine import Examination, Finding, Purpose
 from parparchik.cli.grants import Grant, policies
 from parparchik.errors import CredentialsRefused, NoBucket, NoCredentials, UpstreamError
 from parparchik.model import Bucket, ObjectHead
@@ -221,3 +221,53 @@ def test_grants_become_policies() -> None:
     (statement,) = json.loads(to_them)["Statement"]
     assert (statement["Principal"], statement["Action"]) == ("*", "s3:GetObject")
     assert policies([]) == []
+
+
+async def examine_for(
+    store: FakeBucket, purpose: Purpose, *, may_write: bool = True
+) -> Examination:
+    examination = Examination(
+        store,
+        credentials=FakeCredentials(),
+        may_write=may_write,
+        denied_is_missing=False,
+        purpose=purpose,
+    )
+    await examination.run()
+    return examination
+
+
+@pytest.mark.parametrize(
+    ("purpose", "may_write", "steps"),
+    [
+        (Purpose(routes=False), True, []),
+        (Purpose(routes=False, uploads=True), True, ["write"]),
+        (Purpose(routes=False, uploads=True), False, []),
+        (Purpose(routes=False, pages=("a.txt",)), True, ["page"]),
+        (Purpose(uploads=True), True, ["manifest read", "manifest write", "write"]),
+        (Purpose(uploads=True), False, ["manifest read"]),
+    ],
+)
+async def test_a_bucket_is_tried_for_what_it_is_for(
+    purpose: Purpose, may_write: bool, steps: list[str]
+) -> None:
+    examination = await examine_for(filled(), purpose, may_write=may_write)
+    found = [finding.step for finding in examination.findings]
+    assert found == ["credentials", "list", "head", *steps]
+    assert all(finding.passed for finding in examination.findings)
+
+
+async def test_a_gateway_that_may_not_write_is_told_what_to_grant() -> None:
+    store = filled()
+    store.fail(denied, "put")
+    examination = await examine_for(store, Purpose(routes=False, uploads=True))
+    finding = examination.findings[-1]
+    assert (finding.step, finding.passed) == ("write", False)
+    assert finding.grant == Grant("s3:PutObject", "arn:aws:s3:::files/*")
+
+
+async def test_pages_that_are_missing_are_no_failure() -> None:
+    examination = await examine_for(filled(), Purpose(routes=False, pages=("index.html", "a.txt")))
+    missing, there = examination.findings[-2:]
+    assert (missing.passed, missing.detail) == (None, "index.html: missing")
+    assert (there.passed, there.detail) == (True, "a.txt: there")
