@@ -27,7 +27,7 @@ from parparchik.model import Answer, Question, Request, Unfinished
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.supervise import Supervisor
 from parparchik.server.tls import Certificate
-from parparchik.web import Front
+from parparchik.web import Front, Mounts, Place
 
 QUIET_S = 0.01
 """Nothing in this process has anything to do for so long: whatever is to be answered has been."""
@@ -91,6 +91,7 @@ class Planes:
     port: int
     tls_port: int
     trust: ssl.SSLContext
+    traffic: Traffic
 
     async def edge(self) -> trio.abc.Stream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
@@ -170,7 +171,9 @@ def listening() -> socket.socket:
 
 
 @asynccontextmanager
-async def both_planes(folder: Path, **settings: Any) -> AsyncIterator[Planes]:
+async def both_planes(
+    folder: Path, places: Sequence[Place] = (), *, upload_timeout_s: float = 60.0, **settings: Any
+) -> AsyncIterator[Planes]:
     authority = trustme.CA()
     authority.issue_cert("front.test").private_key_and_cert_chain_pem.write_to_path(folder / "pem")
     trust = ssl.create_default_context()
@@ -182,16 +185,17 @@ async def both_planes(folder: Path, **settings: Any) -> AsyncIterator[Planes]:
             tls_port=tls.getsockname()[1],
             **settings,
         )
-        routes, access, ids = Redirects(), AccessLog(Traffic()), RequestIds()
-        front = Front(routes, management, access, ids)
+        mounts, traffic, ids = Mounts(places, Redirects()), Traffic(), RequestIds()
+        access = AccessLog(traffic)
+        front = Front(mounts, management, access, ids, upload_timeout_s=upload_timeout_s)
         plane = Plane(
             config,
-            Answering(routes.ask, front, access),
+            Answering(mounts.ask, front, access),
             Supervisor(),
             ids,
             certificate=Certificate(config),
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(plane.serve, [plain, tls]))
-            yield Planes(plane, plain.getsockname()[1], config.tls_port or 0, trust)
+            yield Planes(plane, plain.getsockname()[1], config.tls_port or 0, trust, traffic)
             nursery.cancel_scope.cancel()
