@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import maxminddb
 import structlog
 import trio
 
-from parparchik.errors import ConfigError
 from parparchik.sinks.measurement import NOWHERE, Location
 
 LOOK_EVERY_S = 60.0
@@ -26,16 +26,9 @@ Locate = Callable[[str], Location]
 
 class LocationDatabase:
     """Addresses looked up in the file at `path`; it is read again when another is there. While it
-    cannot be read, the last one is used. Raises ConfigError without maxminddb."""
+    cannot be read, the last one is used."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import maxminddb
-        except ImportError:
-            raise ConfigError(
-                "a location database needs maxminddb: install parparchik[geoip]"
-            ) from None
-        self._library = maxminddb
         self._path = path
         self._read: tuple[int, ...] | None = None
         self._locate: Locate = _nowhere
@@ -58,7 +51,7 @@ class LocationDatabase:
             if version == self._read:
                 return
             reader = self._open()
-        except (OSError, self._library.InvalidDatabaseError) as error:
+        except (OSError, maxminddb.InvalidDatabaseError) as error:
             if self._read != ():
                 log.warning("no location database", path=str(self._path), reason=str(error))
                 self._read = ()
@@ -75,7 +68,7 @@ class LocationDatabase:
         os.close(descriptor)
         try:
             shutil.copyfile(self._path, copy)
-            return self._library.open_database(copy)
+            return maxminddb.open_database(copy)
         finally:
             Path(copy).unlink()
 
