@@ -16,6 +16,7 @@ import click
 from parparchik.cli.failures import MISCONFIGURED, CommandError, one_line
 from parparchik.cli.options import load_quietly
 from parparchik.config.model import ServerConfig
+from parparchik.errors import ConfigError
 
 _LARGEST_BYTES = 16 << 20  # of an answer
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what to ask, not to listen on
@@ -102,7 +103,10 @@ def open_management(
     key = (api_key or "").partition(",")[0].strip()
     if url is not None:
         return ManagementAPI(_checked(url), key, ca_file)
-    loaded, _ = load_quietly(config_file)
+    try:
+        loaded, _ = load_quietly(config_file)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or name the server by --url") from None
     keys = loaded.config.auth.api_keys
     return ManagementAPI(server_url(loaded.config.server), key or (*keys, "")[0], ca_file)
 

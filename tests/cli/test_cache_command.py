@@ -333,6 +333,7 @@ def test_settings_that_do_not_load_are_the_reason(command: Command) -> None:
     result = command("cache stats")
     assert result.exit_code == 2
     assert "set PARPARCHIK_BUCKETS=" in result.stderr
+    assert "--url" in result.stderr
 
 
 # -- as a process -----------------------------------------------------------------------------
