@@ -18,9 +18,12 @@ from tests.cli.processes import DEADLINE_S, program
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[str]:
-    """host:port of a parparchik with two workers before two buckets on moto, after some requests of
-    each kind. One key is in both buckets."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a parparchik with two workers, objects, a cache on disk and a sink, before two
+    buckets on moto, after some requests of each kind. One key is in both buckets."""
+    directory = tmp_path_factory.mktemp("served")
+    settings = directory / "parparchik.toml"
+    settings.write_text('[[sink]]\nkind = "influx"\nurl = "tcp://127.0.0.1:9"\n')
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
@@ -38,6 +41,9 @@ def served() -> Iterator[str]:
             "PARPARCHIK_LOG_FORMAT": "json",
             "PARPARCHIK_WORKERS": "2",
             "PARPARCHIK_HEADER_TIMEOUT": "500ms",
+            "PARPARCHIK_CONFIG": str(settings),
+            "PARPARCHIK_CACHE_DIR": str(directory / "cache"),
+            "ALLOWED_BUCKETS": "pictures:read",
         }
         with program("serve", "--port", "0", environ=environ) as running:
             line = json.loads(running.wait_for('"listening"'))
@@ -47,7 +53,7 @@ def served() -> Iterator[str]:
                 assert time.monotonic() < deadline, found[1]
                 time.sleep(0.05)
             statuses = [ask(address, path)[0] for path in _PATHS]
-            assert statuses == [302, 302, 404, 200]
+            assert statuses == [302, 302, 404, 200, 200]
             assert exchange(address, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
             assert exchange(address, b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408 ")
             yield address
@@ -55,7 +61,13 @@ def served() -> Iterator[str]:
         moto.stop()
 
 
-_PATHS = ("/pictures/both.txt", "/private/one.txt", "/public/nowhere", "/status")
+_PATHS = (
+    "/pictures/both.txt",
+    "/private/one.txt",
+    "/public/nowhere",
+    "/status",
+    "/objects/pictures/both.txt",
+)
 
 
 def exchange(address: str, data: bytes) -> bytes:
