@@ -43,7 +43,7 @@ format: $(VENV)/.installed-dev ## Mend what can be mended by machine
 	$(VENV)/bin/ruff format --cache-dir $(CACHE)/ruff
 
 .PHONY: bench
-bench: $(VENV)/.installed-bench ## Compare it with its peers, ten minutes: bench/RESULTS.md; ARGS=--short to try
+bench: $(VENV)/.installed-bench ## Compare it with its peers, twelve minutes: bench/RESULTS.md; ARGS=--short to try
 	$(VENV)/bin/python -m bench.compare $(ARGS)
 
 .PHONY: pyz

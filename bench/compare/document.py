@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.compare.bulk_sections import bulk, bulk_charts
 from bench.compare.figures import ROUNDS_LEAST, Comparison
 from bench.compare.goals import GOALS, Goal
 from bench.compare.sections import (
@@ -42,7 +43,7 @@ def charts(comparison: Comparison) -> dict[str, str]:
             if group == "workers":
                 note = f"requests a second, {comparison.machine.processors} cores, load included"
             drawn[f"{comparison.date}-{group}.svg"] = bar_chart(title, bars, note=note)
-    return drawn
+    return drawn | bulk_charts(comparison)
 
 
 def tried() -> dict[str, str]:
@@ -57,6 +58,7 @@ def document(comparison: Comparison, tried: Mapping[str, str]) -> str:
         _goals(comparison),
         _missed(comparison, tried),
         *(race(comparison, group) for group in GROUPS),
+        bulk(comparison),
         generators(comparison),
         latency(comparison),
         single_figures(comparison),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
 ROUNDS_LEAST = 3
+MIB = 2**20
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +22,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One turn of one contestant. Processor times are those of the turn: `server_cpu_s` of all
-    processes of the server, `load_cpu_s` of the load generator."""
+    processes of the server, `load_cpu_s` of the load generator. `body_bytes`, of races that are
+    about them, came or went in bodies."""
 
     contestant: str
     round: int
@@ -31,10 +34,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     p99_us: float
     server_cpu_s: float
     load_cpu_s: float
+    body_bytes: int = 0
 
     @property
     def per_s(self) -> float:
         return self.requests / self.seconds
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.body_bytes / self.seconds
 
 
 class Entrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,13 +138,36 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     def ratio(self, contestant: str, other: str) -> float | None:
         """The median of the ratios within each round."""
-        theirs = {sample.round: sample.per_s for sample in self.of(other)}
+        return self._ratio(contestant, other, lambda sample: sample.per_s)
+
+    def bytes_per_s(self, contestant: str) -> float | None:
+        return median_of([sample.bytes_per_s for sample in self.of(contestant)])
+
+    def bytes_ratio(self, contestant: str, other: str) -> float | None:
+        """As `ratio`, of bytes a second."""
+        return self._ratio(contestant, other, lambda sample: sample.bytes_per_s)
+
+    def _ratio(
+        self, contestant: str, other: str, figure: Callable[[Sample], float]
+    ) -> float | None:
+        theirs = {sample.round: figure(sample) for sample in self.of(other)}
         return median_of(
             [
-                sample.per_s / theirs[sample.round]
+                figure(sample) / theirs[sample.round]
                 for sample in self.of(contestant)
                 if theirs.get(sample.round)
             ]
+        )
+
+    def server_us_per_mib(self, contestant: str) -> float | None:
+        """The server's processor time for a MiB of bodies."""
+        return median_of(
+            [s.server_cpu_s / s.body_bytes * MIB * 1e6 for s in self.of(contestant) if s.body_bytes]
+        )
+
+    def load_us_per_mib(self, contestant: str) -> float | None:
+        return median_of(
+            [s.load_cpu_s / s.body_bytes * MIB * 1e6 for s in self.of(contestant) if s.body_bytes]
         )
 
     def server_us(self, contestant: str) -> float | None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.compare.figures import Comparison, median_of
+from bench.compare.figures import MIB, Comparison, median_of
 from bench.compare.programs import STRICT
 
-MIB = 2**20
 OURS, STRICTLY = "parparchik", STRICT[0].name
 BUSY = 0.95
 """From this part of its processor on, a process is taken to have all of it."""
@@ -82,6 +81,22 @@ def _by_processor(ours: str, peer: Callable[[Comparison], str]) -> Callable[[Com
             f"Our server has {busy:.0%} of its processor only: load and S3 on the other side, "
             f"with {load_us:.1f} µs a request, or others on this machine, are the bound. {need}"
         )
+
+    return bound
+
+
+def _by_bytes(ours: str, other: str) -> Callable[[Comparison], str]:
+    """As `_by_processor`, of a race about bytes."""
+
+    def bound(comparison: Comparison) -> str:
+        us, them = comparison.server_us_per_mib(ours), comparison.server_us_per_mib(other)
+        busy = comparison.server_busy(ours)
+        if us is None or them is None or busy is None:
+            return "One of the two was not measured."
+        need = f"A MiB takes {us:,.0f} µs of its processor time, and {them:,.0f} µs of the peer's."
+        if busy >= BUSY:
+            return f"Our server has all of its processor ({busy:.0%}). {need}"
+        return f"Our server has {busy:.0%} of its processor: it waits for the load or S3. {need}"
 
     return bound
 
@@ -202,6 +217,37 @@ GOALS = (
             Beside(
                 "the same over TLS, where the workers and not the load are the limit",
                 lambda c: c.ratio("workers-2-tls", "workers-1-tls"),
+            ),
+        ),
+    ),
+    Goal(
+        "cached-small",
+        "cached 1 KiB against nginx `proxy_cache`",
+        *(0.5, 0.5, "×", True),
+        lambda c: c.ratio("ours-small", "nginx-small"),
+        _by_processor("ours-small", lambda _: "nginx-small"),
+    ),
+    Goal(
+        "cached-large",
+        "cached 1 MiB from disk against nginx `proxy_cache`: bytes a second",
+        *(0.8, 0.8, "×", True),
+        lambda c: c.bytes_ratio("ours-large", "nginx-large"),
+        _by_bytes("ours-large", "nginx-large"),
+    ),
+    Goal(
+        "cold",
+        "cold stream against nginx: bytes a second",
+        *(0.6, 0.6, "×", True),
+        lambda c: c.bytes_ratio("ours-cold", "nginx-cold"),
+        _by_bytes("ours-cold", "nginx-cold"),
+        (
+            Beside(
+                "the same into the cache on disk, against nginx `proxy_cache`",
+                lambda c: c.bytes_ratio("ours-kept", "nginx-kept"),
+            ),
+            Beside(
+                "PUT stream, against nginx with `proxy_request_buffering off`",
+                lambda c: c.bytes_ratio("ours-put", "nginx-put"),
             ),
         ),
     ),

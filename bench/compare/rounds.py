@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.compare.figures import Entrant, Sample
+from bench.compare.bulk import BulkRace, deck_of
+from bench.compare.figures import MIB, Entrant, Sample
 from bench.compare.programs import Contestant
 from bench.compare.stage import KEYS, Stage
-from bench.load import Ask, Cycle, Expected, Outcome, Plan, Target, fire, fire_wrk
+from bench.load import Ask, Cycle, Deck, Expected, Outcome, Plan, Target, fire, fire_wrk
 from bench.local import Running
 
 CONNECTIONS = 32
@@ -40,9 +41,12 @@ async def turn(
     server: Running,
     load: Plan,
     generator: Callable[[Plan], Awaitable[Outcome]] = fire_wrk,
+    *,
+    warm_up: Deck | None = None,
 ) -> Sample:
-    """One contestant under load, after a second that does not count."""
-    await generator(replace(load, duration_s=WARM_UP_S))
+    """One contestant under load, after a second that does not count; that has requests of its own
+    where they are given."""
+    await generator(replace(load, duration_s=WARM_UP_S, deck=warm_up or load.deck))
     before_s = server.cpu_s()
     outcome = await generator(load)
     return sample(contestant, number, outcome, server_cpu_s=server.cpu_s() - before_s)
@@ -59,6 +63,7 @@ def sample(contestant: str, number: int, outcome: Outcome, *, server_cpu_s: floa
         p99_us=outcome.latency.percentile(99) / 1e3,
         server_cpu_s=round(server_cpu_s, 3),
         load_cpu_s=round(outcome.cpu_s, 3),
+        body_bytes=outcome.body_bytes,
     )
 
 
@@ -80,6 +85,39 @@ async def rounds(
             load = plan(port, stage, processors, turn_s, tls=contestant.tls)
             done = await turn(contestant.name, number, servers[contestant.program], load)
             say(f"  {number}/{count}  {contestant.name:<20}{done.per_s:>9,.0f} /s")
+            samples.append(done)
+    return samples
+
+
+async def bulk_rounds(
+    race: BulkRace,
+    servers: Mapping[str, Running],
+    stage: Stage,
+    *,
+    processors: Sequence[int],
+    count: int,
+    turn_s: float,
+    say: Callable[[str], None],
+) -> list[Sample]:
+    """As `rounds`. Bodies that are sent are counted as they go, by our own generator: wrk counts
+    whole ones only."""
+    samples = []
+    for number in range(1, count + 1):
+        for contestant in race.contestants:
+            load = Plan(
+                Target("127.0.0.1", stage.port(contestant.port)),
+                deck_of(race.kind, contestant),
+                connections=race.connections,
+                duration_s=turn_s,
+                warm_up_s=0,
+                processors=tuple(processors),
+                bulk=race.kind != "small",
+            )
+            generator = fire if race.kind == "put" else fire_wrk
+            server, warm_up = servers[contestant.program], deck_of(race.kind, contestant)
+            done = await turn(contestant.name, number, server, load, generator, warm_up=warm_up)
+            rate = f"{done.per_s:>9,.0f} /s {done.bytes_per_s / MIB:>9,.0f} MiB/s"
+            say(f"  {number}/{count}  {contestant.name:<20}{rate}")
             samples.append(done)
     return samples
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.compare import errands
+from bench.compare.bulk import RACES, BulkContestant, BulkRace, bulk_programs, judge_bulk, sink
 from bench.compare.figures import (
     Churn,
     Comparison,
@@ -34,7 +35,7 @@ from bench.compare.programs import (
     programs,
     s3,
 )
-from bench.compare.rounds import CONNECTIONS, GENERATORS, by_two_generators, rounds
+from bench.compare.rounds import CONNECTIONS, GENERATORS, bulk_rounds, by_two_generators, rounds
 from bench.compare.running import running
 from bench.compare.stage import KEYS, Stage
 from bench.instructions import NoCounter, count_all
@@ -57,6 +58,7 @@ class Effort:
     churn_entries: int = 1_000_000
     churn_s: float = 10.0
     instructions: int = 3_000
+    bulk_turn_s: float = 2.0
 
 
 FULL = Effort()
@@ -70,6 +72,7 @@ SHORT = Effort(
     churn_entries=20_000,
     churn_s=1.0,
     instructions=600,
+    bulk_turn_s=1.0,
 )
 """Shows that everything works; its figures mean little."""
 
@@ -165,6 +168,34 @@ class Measuring:
             self._look_at(WORKERS)
         self._enter("workers", WORKERS, samples)
 
+    async def bulk(self) -> None:
+        """The races about bytes, one after the other, before the same servers."""
+        self.say("bulk")
+        every, processors = bulk_programs(self.stage), self.processors
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(running(sink(self.stage), processors[1:]))
+            servers = {
+                name: await stack.enter_async_context(running(program, processors[:1]))
+                for name, program in every.items()
+            }
+            for race in RACES:
+                self._look_at_bulk(race)
+                samples = await bulk_rounds(
+                    race,
+                    servers,
+                    self.stage,
+                    processors=processors[1:],
+                    count=self.effort.rounds,
+                    turn_s=self.effort.bulk_turn_s,
+                    say=self.say,
+                )
+                self._look_at_bulk(race)
+                self._enter(race.group, race.contestants, samples)
+
+    def _look_at_bulk(self, race: BulkRace) -> None:
+        for contestant in race.contestants:
+            judge_bulk(race, contestant, self.stage)
+
     async def memory(self) -> None:
         self.say(f"memory: {self.effort.memory_requests:,} requests")
         program = parparchik(self.stage, "memory")
@@ -225,7 +256,10 @@ class Measuring:
         self.location_bytes = lengths.pop()
 
     def _enter(
-        self, group: str, contestants: Sequence[Contestant], samples: Sequence[Sample]
+        self,
+        group: str,
+        contestants: Sequence[Contestant | BulkContestant],
+        samples: Sequence[Sample],
     ) -> None:
         self.entrants += [
             Entrant(name=c.name, title=c.title, group=group, does=c.does) for c in contestants
@@ -245,6 +279,7 @@ async def compare(effort: Effort, say: Callable[[str], None]) -> Comparison:
             await done.race("redirect", REDIRECT)
             await done.race("strict", STRICT)
             await done.workers()
+            await done.bulk()
             await done.memory()
         await done.probes()
         await done.churn()

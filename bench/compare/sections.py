@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.compare.figures import Comparison, Entrant
-from bench.compare.goals import MIB, OURS, STRICTLY, best_of_the_strict, workers_at_most
+from bench.compare.figures import MIB, Comparison, Entrant
+from bench.compare.goals import OURS, STRICTLY, best_of_the_strict, workers_at_most
 
 GROUPS = {
     "redirect": "redirect-hot",

@@ -29,6 +29,10 @@ CREDENTIALS = Credentials("BENCHACCESSKEY", "BENCHSECRETKEY")
 EXPIRES_S = 3600
 KEYS = tuple(f"file-{number:03}" for number in range(200))
 MODIFIED_S = 1_767_000_000
+BULK_BUCKET = "bulk"
+SMALL_KEYS = tuple(f"small-{number:03}" for number in range(200))
+LARGE_KEYS = tuple(f"large-{number:03}" for number in range(64))
+SMALL_BYTES, LARGE_BYTES, COLD_BYTES = 1 << 10, 1 << 20, 8 << 20
 _PORTS = range(20_000, 32_768)
 
 
@@ -103,6 +107,12 @@ class Stage:
             "ACCESS_KEY_ID": CREDENTIALS.access_key_id,
             "SECRET_ACCESS_KEY": CREDENTIALS.secret_access_key,
             "EXPIRES_S": EXPIRES_S,
+            "BULK_BUCKET": BULK_BUCKET,
+            "LARGE_PORT": self.port(f"{name}-large"),
+            "COLD_PORT": self.port(f"{name}-cold"),
+            "KEEPING_PORT": self.port(f"{name}-keeping"),
+            "PUT_PORT": self.port(f"{name}-put"),
+            "SINK_PORT": self.port("sink"),
             "LOCATION": self.location(KEYS[0], now_s=time.time()),
         }
         template = (PEERS / f"{name}.conf").read_text()
@@ -113,6 +123,7 @@ class Stage:
     def furnish(self) -> None:
         """The files that nginx serves as S3, and what njs is told beforehand."""
         objects = self.directory / "objects"
+        self._furnish_bulk(objects / BULK_BUCKET)
         (objects / BUCKET / ".parparchik").mkdir(parents=True)
         for key in KEYS:
             file = objects / BUCKET / key
@@ -149,6 +160,18 @@ class Stage:
                 }
             )
         )
+
+    def _furnish_bulk(self, folder: Path) -> None:
+        """`cold` is what the S3 sends for every key that begins so."""
+        folder.mkdir(parents=True)
+        for key in (*SMALL_KEYS, *LARGE_KEYS, "cold"):
+            (folder / key).write_bytes(self.bulk_content(key))
+
+    @staticmethod
+    def bulk_content(key: str) -> bytes:
+        """What the object is: random, so that nobody could compress it, and the same each time."""
+        size_bytes = {"small": SMALL_BYTES, "large": LARGE_BYTES}.get(key[:5], COLD_BYTES)
+        return random.Random("cold" if key.startswith("cold") else key).randbytes(size_bytes)
 
 
 def _is_free(port: int) -> bool:

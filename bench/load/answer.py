@@ -61,6 +61,8 @@ def shots(plan: Plan, process: int, processes: int) -> Iterator[Shot]:
     for ask in plan.deck.deal(process, processes):
         shot = known.get(id(ask))
         if shot is None:
+            if ask.put_bytes:
+                raise BadPlan("a PUT with a body takes a load of its own: a plan that is `bulk`")
             shot = Shot(ask, f"GET {ask.path}{tail}".encode("ascii"))
             if repeats:
                 known[id(ask)] = shot  # which keeps the ask, and so its id
@@ -126,6 +128,10 @@ def judge(shot: Shot, answer: Answer) -> ErrorKind | None:
     """What is wrong with an answer; None: nothing."""
     if answer.status != shot.status:
         return "wrong status"
+    body_bytes = shot.ask.expected.body_bytes
+    length = answer.length - answer.head_bytes
+    if body_bytes is not None and not answer.chunked and length != body_bytes:
+        return "wrong length"
     wanted = shot.ask.expected.location
     if wanted is not None:
         got = (answer.location or b"").partition(b"?")[0]

@@ -10,6 +10,7 @@ import sys
 
 import trio
 
+from bench.load.bulk import BulkLoad
 from bench.load.client import Sockets
 from bench.load.http1 import Http1Load
 from bench.load.http2 import Http2Load
@@ -45,9 +46,11 @@ def main() -> None:
     out.flush()
 
 
-def prepare(plan: Plan, process: int) -> Http1Load | Http2Load:
+def prepare(plan: Plan, process: int) -> Http1Load | Http2Load | BulkLoad:
     """The load of one of the plan's processes, nothing sent yet. Raises OSError."""
     share, target = plan.share(process), plan.target
+    if plan.bulk:
+        return BulkLoad(share, process, plan.processes)
     *_, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)[0]
     where = (str(address[0]), int(address[1]))
     if target.http2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import ClassVar, Protocol
 
@@ -12,18 +12,22 @@ from typing import ClassVar, Protocol
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the answer must be. Of a Location, what stands before the `?` is compared: presigned
-    queries change. `location` empty: whatever a key's first answer had. None: not looked at."""
+    queries change. `location` empty: whatever a key's first answer had. None: not looked at.
+    `body_bytes`: how long the body must be; None: not looked at."""
 
     status: int = 200
     location: str | None = None
+    body_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: GET of an encoded path, and what must come back."""
+    """One request: GET of an encoded path, and what must come back. With `put_bytes` it is a PUT
+    of so many bytes, zeros all of them."""
 
     path: str
     expected: Expected
+    put_bytes: int = 0
 
 
 class Deck(Protocol):
@@ -59,12 +63,13 @@ class Family:
     expected: Expected
     first: int = 0
     count: int = 1 << 60
+    put_bytes: int = 0
 
     def ask(self, number: int) -> Ask:
         expected = self.expected
         if expected.location:
-            expected = Expected(expected.status, expected.location.format(n=number))
-        return Ask(self.path.format(n=number), expected)
+            expected = replace(expected, location=expected.location.format(n=number))
+        return Ask(self.path.format(n=number), expected, self.put_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ import msgspec
 from bench.load.histogram import Histogram
 
 ErrorKind = Literal[
-    "connect", "reset", "time-out", "wrong status", "wrong Location", "short answer", "bad answer"
+    "connect",
+    "reset",
+    "time-out",
+    "wrong status",
+    "wrong Location",
+    "wrong length",
+    "short answer",
+    "bad answer",
 ]
 """`connect`: no connection. `reset`: it ended without an answer. `time-out`: no whole answer in
 time. `short answer`: it ended within an answer. `bad answer`: that is not HTTP."""
@@ -24,7 +31,8 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 class Outcome:
     """`requests` were answered as expected, and `latency` is theirs; what went wrong is in
     `errors` alone. `seconds` is the time measured, warm-up left out. `statuses` counts every
-    whole answer. `cpu_s` is the load's own processor time."""
+    whole answer. `cpu_s` is the load's own processor time. `body_bytes` came or went in bodies,
+    those under way at the end too; counted by a load that is `bulk`, and by wrk."""
 
     requests: int = 0
     seconds: float = 0.0
@@ -32,6 +40,7 @@ class Outcome:
     latency: Histogram = field(default_factory=Histogram)
     errors: Counter[ErrorKind] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
+    body_bytes: int = 0
 
     @property
     def per_s(self) -> float:
@@ -44,6 +53,7 @@ class Outcome:
     def merge(self, other: Outcome) -> None:
         """Add what another process did at the same time."""
         self.requests += other.requests
+        self.body_bytes += other.body_bytes
         self.seconds = max(self.seconds, other.seconds)
         self.cpu_s += other.cpu_s
         self.latency.merge(other.latency)
@@ -62,6 +72,7 @@ class Report(msgspec.Struct):
     total_ns: int
     errors: dict[ErrorKind, int]
     statuses: dict[int, int]
+    body_bytes: int = 0
 
     @classmethod
     def of(cls, outcome: Outcome) -> Report:
@@ -75,6 +86,7 @@ class Report(msgspec.Struct):
             latency.total_ns,
             dict(outcome.errors),
             dict(outcome.statuses),
+            outcome.body_bytes,
         )
 
     def outcome(self) -> Outcome:
@@ -85,4 +97,5 @@ class Report(msgspec.Struct):
             Histogram.of(self.counts, max_ns=self.max_ns, total_ns=self.total_ns),
             Counter(self.errors),
             Counter(self.statuses),
+            self.body_bytes,
         )

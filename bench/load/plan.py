@@ -80,7 +80,7 @@ class Plan:
 
     Ends after `duration_s` or after `requests`, whichever is given (or comes first). `warm_up_s`
     comes before both and counts for nothing. `processors` are those the load may run on; empty:
-    any.
+    any. `bulk`: bodies are what it is about; they are counted as they come and go, and not kept.
     """
 
     target: Target
@@ -94,8 +94,11 @@ class Plan:
     warm_up_s: float = 1.0
     timeout_s: float = 10.0
     processors: tuple[int, ...] = ()
+    bulk: bool = False
 
     def __post_init__(self) -> None:
+        if self.bulk and (self.rate_per_s or self.target.http2 or not self.keep_alive):
+            raise BadPlan("a load of large bodies is a closed loop over kept HTTP/1.1 connections")
         if self.duration_s is None and self.requests is None:
             raise BadPlan("a load has to end: give a duration or a number of requests")
         for name, value, most in (

@@ -1,7 +1,7 @@
 """The same load by wrk, where that is installed: a second opinion.
 
-wrk knows a closed loop for some time, looks at no Location and takes any status below 400 for
-good; everything else is reported as by our own generator.
+wrk knows a closed loop for some time, looks at no Location and at no length, and takes any status
+below 400 for good; everything else is reported as by our own generator.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _MARK = "parparchik-bench "
 # among them; `done` runs once, for all threads.
 _SCRIPT = """
 local paths = {{{paths}}}
+local body = {put_bytes} > 0 and string.rep("\\0", {put_bytes}) or nil
 local threads = 0
 function setup(thread)
   thread:set("number", threads)
@@ -41,7 +42,8 @@ local n = 0
 function init()
   wrk.headers["User-Agent"] = "parparchik-bench"
   {close}
-  for i, path in ipairs(paths) do requests[i] = wrk.format("GET", path) end
+  local method = body and "PUT" or "GET"
+  for i, path in ipairs(paths) do requests[i] = wrk.format(method, path, nil, body) end
   n = math.floor(number * #requests / {threads})
 end
 function request()
@@ -53,10 +55,10 @@ function done(summary, latency)
   for i, p in ipairs({{{points}}}) do points[i] = latency:percentile(p) end
   local e = summary.errors
   io.write(string.format(
-    '\\n{mark}{{"requests":%d,"us":%d,"max_us":%d,"connect":%d,"reset":%d,"status":%d,"timeout":%d,'
-    .. '"points":[%s]}}\\n',
-    summary.requests, summary.duration, latency.max, e.connect, e.read + e.write, e.status,
-    e.timeout, table.concat(points, ",")))
+    '\\n{mark}{{"requests":%d,"us":%d,"max_us":%d,"bytes":%d,"connect":%d,'
+    .. '"reset":%d,"status":%d,"timeout":%d,"points":[%s]}}\\n',
+    summary.requests, summary.duration, latency.max, summary.bytes, e.connect,
+    e.read + e.write, e.status, e.timeout, table.concat(points, ",")))
 end
 """
 
@@ -65,6 +67,7 @@ class _Summary(msgspec.Struct):
     requests: int
     us: int
     max_us: int
+    bytes: int
     connect: int
     reset: int
     status: int
@@ -104,13 +107,16 @@ def _children_cpu_s() -> float:
 def _script(plan: Plan) -> str:
     asks = islice(plan.deck.deal(0, 1), _PATHS_MAX)
     paths: dict[str, None] = {}
+    put_bytes = 0
     for ask in asks:
         if ask.path in paths and len(paths) < _PATHS_MAX // 100:
             break  # a round is over
         paths[ask.path] = None
+        put_bytes = ask.put_bytes
     return _SCRIPT.format(
         paths=",".join(json.dumps(path) for path in paths),
         close="" if plan.keep_alive else 'wrk.headers["Connection"] = "close"',
+        put_bytes=put_bytes,
         threads=plan.processes,
         points=",".join(map(str, _POINTS)),
         mark=_MARK,
@@ -133,7 +139,8 @@ async def _run(plan: Plan, script: Path, duration_s: float) -> _Summary:
 
 
 def _outcome(plan: Plan, summary: _Summary) -> Outcome:
-    expected = next(plan.deck.deal(0, 1)).expected.status
+    ask = next(plan.deck.deal(0, 1))
+    expected = ask.expected.status
     wrong = summary.status if expected < 400 else 0
     right = summary.requests - wrong
     points = list(zip(_POINTS, (round(us * 1000) for us in summary.points), strict=True))
@@ -152,4 +159,6 @@ def _outcome(plan: Plan, summary: _Summary) -> Outcome:
             }
         ),
         statuses=Counter({expected: right}),
+        # What wrk has read has heads in it; of what it has sent it says nothing.
+        body_bytes=right * ask.put_bytes or summary.bytes,
     )

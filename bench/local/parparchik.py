@@ -15,8 +15,8 @@ _OURS = re.compile(r"(PARPARCHIK|AWS|S3)_")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`buckets` as in PARPARCHIK_BUCKETS; `s3` is the host:port of the S3; `more` are settings by
-    the names of their variables, and win."""
+    """`buckets` as in PARPARCHIK_BUCKETS, or '' for none of them; `s3` is the host:port of the S3;
+    `more` are settings by the names of their variables, and win."""
 
     buckets: str
     s3: str
@@ -29,7 +29,7 @@ class Settings:
         inherited = {k: v for k, v in environment().items() if not _OURS.match(k)}
         return {
             **inherited,
-            "PARPARCHIK_BUCKETS": self.buckets,
+            **({"PARPARCHIK_BUCKETS": self.buckets} if self.buckets else {}),
             "PARPARCHIK_HOST": "127.0.0.1",
             "PARPARCHIK_PORT": str(self.port),
             "PARPARCHIK_LOG_FORMAT": "json",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.report import Result
 from bench.scenarios import processes
+from bench.scenarios.bulk import BULK
 from bench.scenarios.churn import manifest_churn
 from bench.scenarios.parts import probe, registry
 from bench.scenarios.requests import LOADS
@@ -25,6 +26,7 @@ class Scenario:
 
 _ALL = (
     *(Scenario(load.name, load.line, load.run) for load in LOADS),
+    *(Scenario(bulk.name, bulk.line, bulk.run) for bulk in BULK),
     Scenario(
         "redirect-paced",
         "redirect-hot at half the rate it can do, in an open loop: its p99",

@@ -18,11 +18,15 @@ PAGE_KEYS = 1000
 
 _REASONS = {
     200: "OK",
+    204: "No Content",
+    206: "Partial Content",
+    304: "Not Modified",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     412: "Precondition Failed",
+    416: "Range Not Satisfiable",
 }
 
 
@@ -33,7 +37,7 @@ def render(
     lines = [
         f"HTTP/1.1 {status} {_REASONS[status]}",
         *(f"{name}: {value}" for name, value in (headers or {}).items()),
-        f"Content-Length: {len(body) if length < 0 else length}",
+        *((f"Content-Length: {len(body) if length < 0 else length}",) if status != 204 else ()),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
@@ -64,7 +68,7 @@ UNKNOWN_METHOD = error(405, "MethodNotAllowed")
 
 
 def get_object(bucket: BucketContent, key: str, *, to_head: bool) -> bytes:
-    """Ranges are not served: the whole object comes, which a server may do."""
+    """Ranges are not served here: the whole object comes, which a server may do."""
     if bucket.is_generated(key):
         return HEAD_GENERATED if to_head else GET_GENERATED
     stored = bucket.stored(key)

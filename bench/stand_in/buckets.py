@@ -31,7 +31,8 @@ class BucketSpec:
     objects are that came after a listing.
 
     `manifest`: a manifest that holds the first ones is there from the beginning. `may_list` False:
-    listings are refused, 403.
+    listings are refused, 403. `object_bytes`: of each of these objects. `sink`: it takes what it is
+    given and keeps the size of it.
     """
 
     name: str
@@ -41,6 +42,13 @@ class BucketSpec:
     hidden_from: int = 1_000_000
     manifest: bool = False
     may_list: bool = True
+    object_bytes: int = OBJECT_BYTES
+    sink: bool = False
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether bodies are what it is about; see `bulk`."""
+        return self.sink or self.object_bytes != OBJECT_BYTES
 
     def __post_init__(self) -> None:
         for end in (self.first + self.count, self.hidden_from + self.hidden):
@@ -60,10 +68,13 @@ class Listed(NamedTuple):
 
 
 class BucketContent:
-    """A bucket at work."""
+    """A bucket at work. Of a sink: `sunk` has the sizes of its objects, `uploads` those of what has
+    come so far in parts."""
 
     def __init__(self, spec: BucketSpec) -> None:
         self.spec = spec
+        self.sunk: dict[str, int] = {}
+        self.uploads: dict[str, int] = {}
         self._listed = range(spec.first, spec.first + spec.count)
         self._hidden = range(spec.hidden_from, spec.hidden_from + spec.hidden)
         self._stored: dict[str, Stored] = {}
@@ -83,9 +94,12 @@ class BucketContent:
 
     def put(self, key: str, body: bytes) -> Stored:
         """ETags are numbers, not digests: a manifest of a million entries would take a while."""
-        self._puts += 1
-        found = self._stored[key] = Stored(body, f'"put-{self._puts}"')
+        found = self._stored[key] = Stored(body, f'"put-{self.next_number()}"')
         return found
+
+    def next_number(self) -> int:
+        self._puts += 1
+        return self._puts
 
     def page(self, after: str, prefix: str, count: int) -> tuple[list[Listed], bool]:
         """Up to `count` objects behind the key `after`, and whether there are more."""
@@ -93,7 +107,8 @@ class BucketContent:
             Listed(key, len(object_.body), object_.etag)
             for key, object_ in sorted(self._stored.items())
         )
-        generated = (Listed(key_of(n), OBJECT_BYTES, GENERATED_ETAG) for n in self._behind(after))
+        size_bytes = self.spec.object_bytes
+        generated = (Listed(key_of(n), size_bytes, GENERATED_ETAG) for n in self._behind(after))
         merged: Iterator[Listed] = heapq.merge(stored, generated)
         found = list(
             islice(
@@ -123,7 +138,7 @@ def make_manifest(spec: BucketSpec) -> bytes:
     name = json.dumps(spec.name)
     rows = ",\n".join(
         f'{{"key":"{key}","bucket":{name},"route":"/{spec.name}/{key}",'
-        f'"size":{OBJECT_BYTES},"last_modified":"2026-01-01T00:00:00Z"}}'
+        f'"size":{spec.object_bytes},"last_modified":"2026-01-01T00:00:00Z"}}'
         for key in map(key_of, range(spec.first, spec.first + spec.count))
     )
     return f'{{"version":1,"bucket":{name},"files":[\n{rows}\n]}}\n'.encode()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import trio
@@ -20,11 +22,13 @@ from bench.stand_in.answers import (
     put_object,
 )
 from bench.stand_in.buckets import BucketContent, BucketSpec
+from bench.stand_in.bulk import Reply, get_large, write_large
 
 _RECV_BYTES = 1 << 18
 _BATCH = 256
 _HEAD_END = b"\r\n\r\n"
 _BAD = error(400, "InvalidRequest")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class StandIn:
@@ -34,6 +38,7 @@ class StandIn:
         self.heads = 0
         self._buckets = {spec.name: BucketContent(spec) for spec in specs}
         self._known: set[bytes] = set()  # targets whose HEAD finds a generated object
+        self._sink = memoryview(bytearray(1 << 20))  # what nobody keeps is read into
 
     async def serve(self, listener: socket.socket) -> None:
         """Answer until cancelled. `listener` is listening and does not block."""
@@ -70,6 +75,8 @@ class StandIn:
             if event & select.EPOLLOUT:
                 connection.flush()
                 return True
+            if connection.sinking is not None:
+                return self._sink_more(connection, connection.sinking)
             data = connection.sock.recv(_RECV_BYTES)
             if not data:
                 return False
@@ -106,23 +113,64 @@ class StandIn:
             raise ConnectionAbortedError
         stop = start + int(length)
         if len(held) < stop:
+            sinking = self._sinks(parts[0], parts[1], int(length))
+            if sinking is not None:
+                sinking.left_bytes -= len(held) - start
+                connection.sinking = sinking
+                held.clear()
+                if headers.get(b"expect", b"").lower() == b"100-continue":
+                    connection.send(_CONTINUE)
+                return False
             connection.wants = stop
             return False
         body = bytes(held[start:stop])
         del held[:stop]
         connection.wants = 0
-        connection.send(self._answer(parts[0], parts[1], headers, body))
+        answer = self._answer(parts[0], parts[1], headers, body)
+        if isinstance(answer, Reply):
+            connection.send(answer.head)
+            connection.send(answer.body)
+        else:
+            connection.send(answer)
         return bool(held)
+
+    def _sinks(self, method: bytes, target: bytes, body_bytes: int) -> _Sinking | None:
+        """Where a body goes of which only a part has come, and which need not be held."""
+        bucket, key, query = self._find(target)
+        if method != b"PUT" or bucket is None or not bucket.spec.sink:
+            return None
+        return _Sinking(bucket, key, query, body_bytes, body_bytes)
+
+    def _sink_more(self, connection: _Connection, sinking: _Sinking) -> bool:
+        count = connection.sock.recv_into(self._sink[: sinking.left_bytes])
+        sinking.left_bytes -= count
+        if count and not sinking.left_bytes:
+            connection.sinking = None
+            connection.send(
+                write_large(
+                    *(sinking.bucket, b"PUT", sinking.key, sinking.query, sinking.body_bytes)
+                )
+            )
+        return bool(count)
+
+    def _find(self, target: bytes) -> tuple[BucketContent | None, str, str]:
+        """(bucket, key, query)."""
+        path, _, query = target.decode("latin-1").partition("?")
+        name, _, key = path.removeprefix("/").partition("/")
+        return self._buckets.get(name), unquote(key), query
 
     def _answer(
         self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes
-    ) -> bytes:
-        path, _, query = target.decode("latin-1").partition("?")
-        name, _, key = path.removeprefix("/").partition("/")
-        bucket = self._buckets.get(name)
+    ) -> bytes | Reply:
+        bucket, key, query = self._find(target)
         if bucket is None:
             return NO_BUCKET
-        key = unquote(key)
+        if key and bucket.spec.is_bulk:
+            if method in (b"GET", b"HEAD"):
+                self.heads += method == b"HEAD"
+                return get_large(bucket, key, headers, to_head=method == b"HEAD")
+            if bucket.spec.sink:
+                return write_large(bucket, method, key, query, len(body))
         match method:
             case b"HEAD" if key:
                 self.heads += 1
@@ -144,32 +192,50 @@ class StandIn:
 _KNOWN_MAX = 200_000
 
 
-class _Connection:
-    """`held` is what has come and is not answered; a whole request may have `wants` bytes."""
+@dataclass(slots=True)
+class _Sinking:
+    """A PUT of `body_bytes` of which `left_bytes` are still to come."""
 
-    __slots__ = ("_epoll", "_unsent", "held", "sock", "wants")
+    bucket: BucketContent
+    key: str
+    query: str
+    body_bytes: int
+    left_bytes: int
+
+
+class _Connection:
+    """`held` is what has come and is not answered; a whole request may have `wants` bytes.
+    `sinking` is the body that is under way and not held."""
+
+    __slots__ = ("_epoll", "_unsent", "held", "sinking", "sock", "wants")
 
     def __init__(self, sock: socket.socket, epoll: select.epoll) -> None:
         self.sock = sock
         self.held = bytearray()
         self.wants = 0
+        self.sinking: _Sinking | None = None
         self._epoll = epoll
-        self._unsent = memoryview(b"")
+        self._unsent: deque[memoryview] = deque()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         if self._unsent:
-            self._unsent = memoryview(bytes(self._unsent) + data)
+            self._unsent.append(memoryview(data))
             return
         try:
-            sent = self.sock.send(data)
+            sent = self.sock.send(data) if data else 0
         except BlockingIOError:
             sent = 0
         if sent < len(data):
-            self._unsent = memoryview(data)[sent:]
+            self._unsent.append(memoryview(data)[sent:])
             # Nothing is read meanwhile: what waits to be sent has a bound.
             self._epoll.modify(self.sock.fileno(), select.EPOLLOUT)
 
     def flush(self) -> None:
-        self._unsent = self._unsent[self.sock.send(self._unsent) :]
-        if not self._unsent:
-            self._epoll.modify(self.sock.fileno(), select.EPOLLIN)
+        unsent = self._unsent
+        while unsent:
+            sent = self.sock.send(unsent[0])
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+                return
+            unsent.popleft()
+        self._epoll.modify(self.sock.fileno(), select.EPOLLIN)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 
 import httpx
+import trio
 
-from parparchik.s3.connection import Connection
+from parparchik.s3.connection import BODY_RECEIVE_BYTES, RECEIVE_BYTES, Connection
 from parparchik.s3.exchange import receive_within
 from parparchik.s3.pool import Pool
 from parparchik.s3.response import ResponseParser
+
+PROMPT_S = 0.25
+"""Who comes back sooner is given much at a time; who is slow keeps little of it in memory."""
 
 BODY = "parparchik.body"  # the extension of an httpx.Response that is its ResponseBody
 
@@ -33,6 +38,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._connection: Connection | None = connection
         self._parser = parser
         self._read_timeout_s = read_timeout_s
+        self._given_s = -math.inf  # when something was, last
 
     async def read(self) -> bytes:
         """The next piece, b'' at the end or after `drop`. Raises httpx.TransportError."""
@@ -42,12 +48,15 @@ class ResponseBody(httpx.AsyncByteStream):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
             if self._connection is None:
                 return b""
+            prompt = trio.current_time() - self._given_s < PROMPT_S
+            most = BODY_RECEIVE_BYTES if prompt else RECEIVE_BYTES
             try:
-                await receive_within(self._connection, self._parser, self._read_timeout_s)
+                await receive_within(self._connection, self._parser, self._read_timeout_s, most)
             except BaseException:
                 self.drop()
                 raise
             self.settle()
+            self._given_s = trio.current_time()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self.read():

@@ -12,7 +12,7 @@ from parparchik import __version__
 from parparchik.errors import BadTarget, UpstreamError
 from parparchik.s3.addressing import Origin
 from parparchik.s3.body import BODY, ResponseBody
-from parparchik.s3.response import Reply
+from parparchik.s3.response import Reply, by_name
 from parparchik.s3.sigv4 import Pairs, canonical_query, encode_pairs
 
 DOCUMENT_MAX_BYTES = 16 << 20  # a list page of 1,000 of the longest keys has less than 10 MiB
@@ -112,7 +112,7 @@ async def whole(response: httpx.Response, *, max_bytes: int = DOCUMENT_MAX_BYTES
             content.write(piece)
     finally:
         body.drop()
-    return Reply(response.status_code, dict(response.headers.raw), content.getvalue())
+    return Reply(response.status_code, by_name(response.headers.raw), content.getvalue())
 
 
 def body_of(response: httpx.Response) -> ResponseBody:

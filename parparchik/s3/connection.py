@@ -20,7 +20,7 @@ import httpx
 import trio
 
 RECEIVE_BYTES = 64 * 1024
-BODY_RECEIVE_BYTES = 256 * 1024  # of a large object; what it takes to wait for costs per piece
+BODY_RECEIVE_BYTES = 1024 * 1024  # of a large object; what it takes to wait for costs per piece
 
 
 class Connection(ABC):

@@ -18,6 +18,7 @@ from parparchik.s3.representation import (
     parse_length,
     representation_of,
 )
+from parparchik.s3.response import by_name
 
 NOTHING = Span(0, -1)  # of an empty object
 
@@ -31,7 +32,7 @@ class S3Download:
 
     def __init__(self, response: httpx.Response, asked: Span | None) -> None:
         """Raises UpstreamError where the head makes no sense; then the caller closes it."""
-        headers = dict(response.headers.raw)
+        headers = by_name(response.headers.raw)
         try:
             if response.status_code == 206:
                 size_bytes, self._span = _part_announced(headers, asked)

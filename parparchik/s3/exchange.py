@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import httpx
 import trio
 
-from parparchik.s3.connection import BODY_RECEIVE_BYTES, RECEIVE_BYTES, Connection
+from parparchik.s3.connection import RECEIVE_BYTES, Connection
 from parparchik.s3.pool import Pool
 from parparchik.s3.request import RequestBody, send_within, serialise_head
 from parparchik.s3.response import ResponseParser
@@ -76,10 +76,12 @@ async def receive_head(connection: Connection, parser: ResponseParser) -> None:
         await _receive(connection, parser)
 
 
-async def receive_within(connection: Connection, parser: ResponseParser, timeout_s: float) -> None:
+async def receive_within(
+    connection: Connection, parser: ResponseParser, timeout_s: float, max_bytes: int
+) -> None:
     """Feed the parser with what arrives next of a body; raises httpx.ReadTimeout, too."""
     with trio.move_on_after(timeout_s):
-        await _receive(connection, parser, BODY_RECEIVE_BYTES)
+        await _receive(connection, parser, max_bytes)
         return
     raise httpx.ReadTimeout(f"nothing received for {timeout_s:g} s")
 

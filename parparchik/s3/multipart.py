@@ -52,9 +52,11 @@ B = TypeVar("B")
 _log = structlog.get_logger(__name__)
 
 
-def part_bytes_of(size_bytes: int | None) -> int:
-    """How large the parts of a body must be. Raises TooLarge for what no two parts in memory, or
-    one of twice the size, can carry."""
+def part_bytes_of(size_bytes: int | None, wanted: int = 0) -> int:
+    """How large the parts of a body must be, or, where that is enough, as `wanted`. Raises TooLarge
+    for what no two parts in memory, or one of twice the size, can carry."""
+    if 0 < wanted <= PART_BYTES and (size_bytes or 0) <= wanted * MAX_PARTS:
+        return wanted
     if size_bytes is None or size_bytes <= PART_BYTES * MAX_PARTS:
         return PART_BYTES
     if size_bytes <= 2 * PART_BYTES * MAX_PARTS:

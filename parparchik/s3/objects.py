@@ -108,7 +108,7 @@ class S3Objects:
         path = self._address.path(key)
         self._caller.url(path)  # can it be asked for? Before the body is read
         headers, conditions = storing_headers(storing), conditions_of(storing)
-        parts = PartReader(upload, storing, part_bytes_of(upload.size_bytes))
+        parts = PartReader(upload, storing, part_bytes_of(upload.size_bytes, storing.part_bytes))
         first = [await parts.read()]
         if parts.ended:
             return await self._put(path, first[0], {**headers, **conditions})

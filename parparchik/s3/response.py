@@ -11,6 +11,7 @@ Message framing: RFC 9112 section 6.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import httptools
@@ -24,14 +25,28 @@ MAX_HEAD_BYTES = 64 * 1024  # of one response, with the interim ones before it
 
 _HEAD_END = b"\r\n\r\n"
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # without: a body ends at the end
+_LISTS = (b"cache-control", b"content-encoding", b"content-language")
 
 
 class Reply(NamedTuple):
-    """A whole answer. Headers have lower-case names; of one that came twice, the last counts."""
+    """A whole answer. Headers as `by_name` gives them."""
 
     status: int
     headers: dict[bytes, bytes]
     body: bytes = b""
+
+
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers, whose names are in lower case. Of one that came twice the last counts, unless it is
+    a list (RFC 9110 section 5.3): a proxy's `Cache-Control: max-age=60` does not lift the
+    object's `no-store`."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        for name in _LISTS:
+            lines = [value for given, value in headers if given == name]
+            if lines:
+                found[name] = b", ".join(lines)
+    return found
 
 
 def object_head(reply: Reply) -> ObjectHead:

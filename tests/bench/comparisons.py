@@ -18,9 +18,15 @@ MIB = 2**20
 
 
 def sample(
-    contestant: str, number: int, per_s: int, *, server_cpu_s: float = 10.0, errors: int = 0
+    contestant: str,
+    number: int,
+    per_s: int,
+    *,
+    server_cpu_s: float = 10.0,
+    errors: int = 0,
+    body_bytes: int = 0,
 ) -> Sample:
-    """Ten seconds of one contestant."""
+    """Ten seconds of one contestant; `body_bytes` of each request."""
     return Sample(
         contestant=contestant,
         round=number,
@@ -31,6 +37,7 @@ def sample(
         p99_us=200.0,
         server_cpu_s=server_cpu_s,
         load_cpu_s=5.0,
+        body_bytes=per_s * 10 * body_bytes,
     )
 
 
@@ -73,6 +80,12 @@ FULL = Comparison(
         entrant("njs-subrequest", "strict"),
         entrant("workers-1", "workers"),
         entrant("workers-2", "workers"),
+        entrant("ours-small", "bulk-small", "**parparchik**"),
+        entrant("nginx-small", "bulk-small", "nginx `proxy_cache`"),
+        entrant("ours-large", "bulk-large", "**parparchik**"),
+        entrant("nginx-large", "bulk-large", "nginx `proxy_cache`"),
+        entrant("ours-cold", "bulk-cold", "**parparchik**"),
+        entrant("nginx-cold", "bulk-cold", "nginx, no cache"),
     ],
     samples=[
         sample(name, number, per_s)
@@ -87,6 +100,18 @@ FULL = Comparison(
             "workers-1": 60_000,
             "workers-2": 90_000,
         }.items()
+    ]
+    + [
+        sample(name, number, per_s, body_bytes=body_bytes)
+        for number in (1, 2, 3)
+        for name, per_s, body_bytes in (
+            ("ours-small", 50_000, 1300),
+            ("nginx-small", 80_000, 1400),
+            ("ours-large", 1_700, MIB),
+            ("nginx-large", 2_000, MIB),
+            ("ours-cold", 90, 8 * MIB),
+            ("nginx-cold", 100, 8 * MIB),
+        )
     ],
     latency=[
         Latency(

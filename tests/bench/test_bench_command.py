@@ -76,8 +76,17 @@ def test_a_server_that_does_not_start_says_why() -> None:
     assert "PARPARCHIK_VERIFY" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["redirect-hot", "redirect-cold", "miss-flood"])
-def test_a_scenario_runs_by_itself(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("redirect-hot", 302),
+        ("redirect-cold", 302),
+        ("miss-flood", 404),
+        ("cached-small", 200),
+        ("cached-large", 200),
+    ],
+)
+def test_a_scenario_runs_by_itself(name: str, status: int, tmp_path: Path) -> None:
     json_file, chart = tmp_path / "result.json", tmp_path / "chart.svg"
     done = bench(name, *SHORT, "--json", str(json_file), "--chart", str(chart))
     assert (done.returncode, done.stderr) == (0, "")
@@ -85,10 +94,22 @@ def test_a_scenario_runs_by_itself(name: str, tmp_path: Path) -> None:
     result = msgspec.json.decode(json_file.read_bytes(), type=Result)
     [run] = result.runs
     assert (result.scenario, run.requests, run.errors) == (name, 200, {})
-    assert run.statuses == {404 if name == "miss-flood" else 302: 200}
+    assert run.statuses == {status: 200}
     assert run.server_cpu_s_per_1000 is not None
     assert any("nothing pinned" in note for note in result.notes)
     assert ET.parse(chart).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["cold-stream", "put-stream"])
+def test_a_scenario_about_bytes_counts_them(name: str, tmp_path: Path) -> None:
+    json_file = tmp_path / "result.json"
+    short = ("--local", "--requests", "3", "--warm-up", "0", "--connections", "2", "--no-pin")
+    done = bench(name, *short, "--json", str(json_file))
+    assert (done.returncode, done.stderr) == (0, "")
+    result = msgspec.json.decode(json_file.read_bytes(), type=Result)
+    assert (result.runs[0].requests, result.runs[0].errors) == (3, {})
+    rate = next(figure for figure in result.figures if figure.name == "bodies")
+    assert (rate.unit, rate.value > 0) == ("MiB/s", True)
 
 
 def test_wrong_answers_are_a_failure(tmp_path: Path) -> None:

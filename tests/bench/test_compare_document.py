@@ -10,12 +10,14 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from bench.compare.bulk import RACES
 from bench.compare.document import charts, document, tried
 from bench.compare.figures import Comparison, load
 from bench.compare.goals import GOALS
 from bench.compare.programs import REDIRECT, STRICT, WORKERS
 from tests.bench.comparisons import EMPTY, FULL, entrant, sample
 
+BULK = [contestant for race in RACES for contestant in race.contestants]
 BENCH = Path(__file__).parents[2] / "bench"
 
 
@@ -73,6 +75,7 @@ def test_what_has_no_goal_stands_below_what_it_explains() -> None:
 
 def test_each_contestant_is_said_to_do_what_it_does() -> None:
     assert all(each.does for each in (*REDIRECT, *STRICT))
+    assert all(each.does for each in BULK)
     does = [msgspec.structs.replace(each, does=f"what {each.name} does") for each in FULL.entrants]
     text = document(msgspec.structs.replace(FULL, entrants=does), {})
     assert "\n- nginx return 302: what nginx does." in text
@@ -84,6 +87,27 @@ def test_two_workers_are_held_against_one_that_does_the_same() -> None:
     assert row(text, "workers-2-tls")[2] == "1.80"
     assert row(text, "workers-2 ")[2] == "1.50"
     assert "1.80 reached" in text
+
+
+def test_races_about_bytes_are_ranked_by_them() -> None:
+    text = document(FULL, {}).partition("## Bytes")[2]
+    small, _, rest = text.partition("### Cached objects of 1 MiB")
+    assert row(small, "**parparchik**")[1:5] == ["50,000", "", "0.62", "20.0"]
+    assert row(small, "nginx")[3] == "1.00"
+    large, _, cold = rest.partition("### Cold stream")
+    assert large.index("| nginx `proxy_cache` |") < large.index("| **parparchik** |")
+    assert row(large, "**parparchik**")[1:6] == ["1,700", "1,700", "0.85", "588.2", "0.588"]
+    assert row(cold, "**parparchik**")[2:4] == ["720", "0.90"]
+
+
+def test_who_waits_for_the_load_is_said_to() -> None:
+    assert "All servers have all of their processor." in document(FULL, {})
+    idle = [
+        msgspec.structs.replace(turn, server_cpu_s=5.0) if turn.contestant == "nginx-cold" else turn
+        for turn in FULL.samples
+    ]
+    text = document(msgspec.structs.replace(FULL, samples=idle), {})
+    assert "is the bound of nginx, no cache." in text
 
 
 def test_the_two_generators_are_said_to_agree_or_not() -> None:
@@ -116,6 +140,8 @@ def test_every_picture_is_there_and_is_one() -> None:
     for svg in drawn.values():
         assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert "60,000" in drawn["2026-05-05-redirect.svg"]
+    assert "50,000" in drawn["2026-05-05-bulk-small.svg"]
+    assert "720" in drawn["2026-05-05-bulk-cold.svg"]
 
 
 def test_only_our_own_bar_stands_out() -> None:
@@ -129,7 +155,9 @@ def test_only_our_own_bar_stands_out() -> None:
 
 def test_every_title_fits_its_chart() -> None:
     """280 pixels, at some seven a letter."""
-    assert max(len(each.title.strip("*")) for each in (*REDIRECT, *STRICT, *WORKERS)) <= 36
+    titles = [each.title for each in (*REDIRECT, *STRICT, *WORKERS)]
+    titles += [each.title for each in BULK]
+    assert max(len(title.strip("*")) for title in titles) <= 36
 
 
 def test_what_was_tried_belongs_to_goals() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bench.compare.goals import GOALS, best_of_the_strict
-from tests.bench.comparisons import EMPTY, FULL, sample
+from tests.bench.comparisons import EMPTY, FULL, MIB, sample
 
 BY_NAME = {goal.name: goal for goal in GOALS}
 
@@ -22,6 +22,9 @@ BY_NAME = {goal.name: goal for goal in GOALS}
         ("churn", 30.0, False),
         ("memory", 1.0, True),
         ("workers", 1.5, True),
+        ("cached-small", 0.625, True),
+        ("cached-large", 0.85, True),
+        ("cold", 0.9, True),
     ],
 )
 def test_each_figure_is_found_and_judged(name: str, reached: float, met: bool) -> None:
@@ -30,7 +33,7 @@ def test_each_figure_is_found_and_judged(name: str, reached: float, met: bool) -
 
 
 def test_these_are_all_goals() -> None:
-    assert len(BY_NAME) == len(GOALS) == 8
+    assert len(BY_NAME) == len(GOALS) == 11
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -48,7 +51,8 @@ def test_strict_is_held_against_the_fastest_of_those_that_do_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("goal", "beside"), [("strict", [6.0]), ("workers", [None, 1.8]), ("memory", [])]
+    ("goal", "beside"),
+    [("strict", [6.0]), ("workers", [None, 1.8]), ("memory", []), ("cold", [None, 0.5])],
 )
 def test_what_helps_to_judge_a_goal_stands_beside_it(goal: str, beside: list[float | None]) -> None:
     more = [
@@ -59,6 +63,10 @@ def test_what_helps_to_judge_a_goal_stands_beside_it(goal: str, beside: list[flo
             "workers-1-tls": 2_000,
             "workers-2-tls": 3_600,
         }.items()
+    ]
+    more += [
+        sample(name, 1, per_s, body_bytes=MIB)
+        for name, per_s in (("ours-put", 30), ("nginx-put", 60))
     ]
     comparison = msgspec.structs.replace(FULL, samples=FULL.samples + more)
     assert [one.reached(comparison) for one in BY_NAME[goal].beside] == beside
@@ -75,6 +83,18 @@ def test_a_server_that_waits_for_its_load_is_not_the_bound() -> None:
     ]
     said = BY_NAME["hot-nginx"].bound(msgspec.structs.replace(FULL, samples=idle))
     assert "60% of its processor only" in said
+
+
+def test_what_bounds_a_race_about_bytes_is_told_by_the_mebibyte() -> None:
+    said = BY_NAME["cached-large"].bound(FULL)
+    assert "has all of its processor" in said
+    assert "A MiB takes 588 µs of its processor time, and 500 µs of the peer's." in said
+    idle = [
+        msgspec.structs.replace(turn, server_cpu_s=5.0) if turn.contestant == "ours-large" else turn
+        for turn in FULL.samples
+    ]
+    said = BY_NAME["cached-large"].bound(msgspec.structs.replace(FULL, samples=idle))
+    assert "50% of its processor: it waits" in said
 
 
 def test_two_workers_cannot_be_faster_than_what_the_load_leaves_them() -> None:

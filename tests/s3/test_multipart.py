@@ -71,6 +71,17 @@ async def test_three_parts(nursery: trio.Nursery, s3: S3Client, size_bytes: int 
     assert complete.headers["if-none-match"] == "*"
 
 
+@pytest.mark.parametrize(("wanted", "parts"), [(0, 3), (50_000, 6), (2 * PART, 3)])
+async def test_smaller_parts_on_demand(
+    nursery: trio.Nursery, s3: S3Client, wanted: int, parts: int
+) -> None:
+    fake = FakeMultipart()
+    objects = await started(nursery, s3, fake)
+    await objects.store("k", Sent(DATA), Storing(part_bytes=wanted))
+    assert fake.steps.count("part") == parts
+    assert fake.objects["k"][0] == DATA
+
+
 @pytest.mark.parametrize("size", [PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 1])
 async def test_the_cuts(nursery: trio.Nursery, s3: S3Client, size: int) -> None:
     """No part is empty, and what fits in one is stored with one request."""

@@ -97,6 +97,25 @@ async def test_an_etag_without_quotes_gets_them(nursery: trio.Nursery, s3: S3Cli
     assert download.representation.etag == '"0123"'
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_a_list_may_come_in_several_lines(
+    nursery: trio.Nursery, s3: S3Client, method: str
+) -> None:
+    """What a proxy adds does not lift what is stored."""
+    twice = "no-store\r\nCache-Control: max-age=60\r\ncontent-language: de\r\nContent-Language: en"
+    reply = answer(200, {**OBJECT, "Cache-Control": twice}, b"")
+    objects, _ = await answering(nursery, s3, reply)
+    if method == "HEAD":
+        said = await objects.stat("k")
+    else:
+        said = opened(await objects.open("k")).representation
+    assert said is not None
+    assert dict(said.headers) == {
+        "cache-control": "no-store, max-age=60",
+        "content-language": "de, en",
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "code", "raised", "tries"),
     [
