@@ -21,7 +21,7 @@ from parparchik.content import (
     Storing,
 )
 from parparchik.errors import BadDigest, OutOfRange, PreconditionFailed, Truncated, UpstreamError
-from parparchik.model import ListedObject, ObjectHead, Upload
+from parparchik.model import ListedObject, ListPage, ObjectHead, Upload
 
 NOW_S = 1_780_000_000
 
@@ -67,6 +67,7 @@ class FakeBytes:
         self.at: Point | None = None
         self.knows_ranges = True
         self.knows_conditions = True
+        self.page_keys = 1000
         self.reading = 0
         self.sent_bytes = 0
         self.now_s = NOW_S
@@ -187,6 +188,20 @@ class FakeBytes:
         ]
         prefixes = [name for name in page if name.endswith("/") and name != prefix]
         return Folder(objects, prefixes, page[-1] if len(ordered) > limit else None)
+
+    async def list_page(
+        self, *, token: str | None = None, start_after: str | None = None, prefix: str = ""
+    ) -> ListPage:
+        """As a `model.ObjectStore`: all below a prefix, `page_keys` at a time."""
+        await self._arrive(BytesAsked("list", prefix))
+        after = (token or start_after or "").encode()
+        keys = sorted(
+            (key for key in self.objects if key.startswith(prefix) and key.encode() > after),
+            key=str.encode,
+        )
+        page = keys[: self.page_keys]
+        objects = [ListedObject(key, _head(self.objects[key].representation)) for key in page]
+        return ListPage(objects, page[-1] if len(keys) > len(page) else None)
 
     async def _arrive(self, asked: BytesAsked) -> BytesAsked:
         self.asked.append(asked)

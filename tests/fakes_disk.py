@@ -46,7 +46,7 @@ class FakeDisk:
 
     def has(self, piece: PieceName, record: Record) -> bool:
         kept = self.files.get((piece.name, piece.coding))
-        return kept is not None and _same(kept[0], record) and piece.index in kept[1]
+        return kept is not None and _same(kept[0], record) and piece.number in kept[1]
 
     async def open(self, piece: PieceName, record: Record) -> FakePiece | None:
         if self.at is not None:
@@ -54,7 +54,7 @@ class FakeDisk:
         await trio.lowlevel.checkpoint()
         if not self.has(piece, record):
             return None
-        fd = os.dup(self.files[piece.name, piece.coding][1][piece.index])
+        fd = os.dup(self.files[piece.name, piece.coding][1][piece.number])
         self.opened += 1
         self.opens += 1
         return FakePiece(fd, 0, os.fstat(fd).st_size, self)
@@ -74,9 +74,9 @@ class FakeDisk:
         fd = os.memfd_create("piece")
         with os.fdopen(os.dup(fd), "wb") as file:
             file.writelines(blocks)
-        if piece.index in kept[1]:
-            os.close(kept[1][piece.index])
-        kept[1][piece.index] = fd
+        if piece.number in kept[1]:
+            os.close(kept[1][piece.number])
+        kept[1][piece.number] = fd
         self.saved.append(piece)
         return True
 
@@ -85,12 +85,13 @@ class FakeDisk:
         for of in [of for of in self.files if of[0] == name]:
             self._close(self.files.pop(of)[1])
 
-    def forget_prefix(self, bucket: str, prefix: str) -> int:
+    async def forget_prefix(self, bucket: str, prefix: str) -> int:
         names = {
             name for name, _ in self.files if name.bucket == bucket and name.key.startswith(prefix)
         }
         for name in names:
             self.forget(name)
+        await trio.lowlevel.checkpoint()
         return len(names)
 
     async def settle(self) -> bool:
@@ -105,7 +106,7 @@ class FakeDisk:
     def drop(self, piece: PieceName) -> None:
         """As where there was no room left."""
         _, files = self.files[piece.name, piece.coding]
-        os.close(files.pop(piece.index))
+        os.close(files.pop(piece.number))
         if not files:
             del self.files[piece.name, piece.coding]
 

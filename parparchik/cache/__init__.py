@@ -6,8 +6,16 @@ who leaves takes nobody else's answer away. What is true of an object at one tim
 its bytes are never mixed with those of another, and after a write nothing older is given out.
 """
 
-from parparchik.cache.disk import DiskStatistics, DiskStore
-from parparchik.cache.service import ObjectCache, Warmed
+from parparchik.cache.disk import (
+    DiskParts,
+    DiskStatistics,
+    DiskStore,
+    check_directory,
+    discard_directory,
+    part_of,
+)
+from parparchik.cache.forgetting import Forgot
+from parparchik.cache.service import ObjectCache
 from parparchik.cache.statistics import CacheStatistics
 from parparchik.cache.tiers import Disk, OpenPiece, PieceName, Record
 from parparchik.cache.types import Absent, Cache, Coding, Found, Policy, Status, Wanted
@@ -18,8 +26,10 @@ __all__ = [
     "CacheStatistics",
     "Coding",
     "Disk",
+    "DiskParts",
     "DiskStatistics",
     "DiskStore",
+    "Forgot",
     "Found",
     "ObjectCache",
     "OpenPiece",
@@ -28,5 +38,7 @@ __all__ = [
     "Record",
     "Status",
     "Wanted",
-    "Warmed",
+    "check_directory",
+    "discard_directory",
+    "part_of",
 ]

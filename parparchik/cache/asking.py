@@ -126,7 +126,7 @@ class Asker:
         if isinstance(answer, NotModified):
             if known is None:
                 raise Truncated("S3 says not modified where nothing was known")
-            known.confirm(_with(known.representation, answer.headers), asked_at_s)
+            self._shelf.confirm(known, _with(known.representation, answer.headers), asked_at_s)
             return Heard("REVALIDATED", known, known.representation), None
         try:
             question = _Question(entry, policy, wanted, alone, slice_bytes, asked_at_s)
@@ -176,7 +176,7 @@ class Asker:
         place where that was not confirmed later."""
         known = entry.generation
         if known is not None and known.is_same(representation):
-            known.confirm(representation, at_s)
+            self._shelf.confirm(known, representation, at_s)
             return known
         record = Record(representation, at_s, slice_bytes)
         generation = Generation(entry, record, self._fetcher)

@@ -110,7 +110,7 @@ class Fetcher:
         if trouble is not None:
             await close(answer)
             raise trouble
-        generation.confirm(answer.representation, asked_at_s)
+        self._shelf.confirm(generation, answer.representation, asked_at_s)
         return answer
 
     async def _read(self, download: Download, span: Span) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parparchik.cache.counters import Counters
-from parparchik.cache.generation import Generation
+from parparchik.cache.generation import CLOCK_STEP_S, Generation
 from parparchik.cache.reader import Reader
 from parparchik.cache.shelf import Shelf
 from parparchik.cache.types import Coding, Policy, Status
@@ -28,11 +28,12 @@ class Giver:
 
 
 class Kept:
-    """A generation, or a variant of it, as found under a policy. `fresh_until_s` by the wall
-    clock."""
+    """A generation, or a variant of it, as found under a policy. `fresh_from_s` and
+    `fresh_until_s` by the wall clock: before the former it is one that was set back."""
 
     __slots__ = (
         "_giver",
+        "fresh_from_s",
         "fresh_until_s",
         "generation",
         "name",
@@ -56,6 +57,7 @@ class Kept:
         self.representation: Representation = generation.representation
         self.policy = policy
         self.status: Status = status
+        self.fresh_from_s = generation.confirmed_at_s - CLOCK_STEP_S
         self.fresh_until_s = fresh_until_s
         self.variants: dict[Coding, Kept] = {}
 

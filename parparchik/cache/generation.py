@@ -13,11 +13,14 @@ from typing import Protocol
 from parparchik.cache.flight import Flight
 from parparchik.cache.passage import Passage
 from parparchik.cache.piece import Piece
+from parparchik.cache.purge import Purges
 from parparchik.cache.tiers import PieceName, Record
 from parparchik.cache.types import Coding, Found, Status
 from parparchik.content import ObjectName, Representation, Span
 from parparchik.errors import UpstreamError
 
+CLOCK_STEP_S = 1.0
+"""By less a clock that is right may be set back."""
 ENTRY_BYTES = 2000
 """What is known of an object costs this in memory, beside the names and values of its headers."""
 
@@ -58,6 +61,8 @@ class Remembered(Found, Protocol):
 
     @property
     def generation(self) -> Generation: ...
+    @property
+    def fresh_from_s(self) -> float: ...
     @property
     def fresh_until_s(self) -> float: ...
 
@@ -180,6 +185,13 @@ class Generation:
         self.confirmed_at_s = max(self.confirmed_at_s, at_s)
         self.entry.founds.clear()
 
+    def correct(self, fresh_s: float, now_s: float) -> None:
+        """Where it was confirmed at a time that has not come yet, the clock has been set back:
+        nobody knows how long ago that was, and what is fresh for `fresh_s` is not any more."""
+        if self.confirmed_at_s > now_s + CLOCK_STEP_S:
+            self.confirmed_at_s = now_s - fresh_s
+            self.entry.founds.clear()
+
     def _lose(self, piece: Piece) -> None:
         if self.pieces.get(piece.index) is piece:
             del self.pieces[piece.index]
@@ -204,16 +216,27 @@ class Entry:
     the identity of the policy, which they hold on to.
     """
 
-    __slots__ = ("failed_at_s", "flight", "founds", "generation", "live", "name", "passing")
+    __slots__ = (
+        *("_age", "_purges", "failed_at_s", "flight", "forgotten", "founds", "generation", "name"),
+        "passing",
+    )
 
-    def __init__(self, name: ObjectName) -> None:
+    def __init__(self, name: ObjectName, purges: Purges) -> None:
         self.name = name
-        self.live = True
+        self.forgotten = False
+        self._purges = purges
+        self._age = purges.age
         self.generation: Generation | None = None
         self.passing: Representation | None = None
         self.flight: Flight[Heard] | None = None
         self.failed_at_s: float | None = None
         self.founds: dict[int, Remembered] = {}
+
+    @property
+    def live(self) -> bool:
+        if self._purges and self._purges.find(self.name, self._age) is not None:
+            return False
+        return not self.forgotten
 
     @property
     def cost_bytes(self) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
+
+import trio
 
 from parparchik.cache.generation import Entry, Generation
 from parparchik.cache.lru import Lru
 from parparchik.cache.piece import Piece
+from parparchik.cache.purge import AT_ONCE, Purge, Purges
 from parparchik.content import ObjectName
 
 ENTRIES_MIN_BYTES = 65_536
@@ -17,25 +21,34 @@ ENTRIES_MIN_BYTES = 65_536
 class Memory:
     """Pieces and what is known of objects cost bytes under one budget; of two that were used at
     the same time a piece goes before its object. Objects that S3 is just being asked about, and of
-    which nothing is known yet, are `entries` too, and cost nothing."""
+    which nothing is known yet, are `entries` too, and cost nothing. `evicted_at_s` is when room was
+    last made, by the wall clock `now`; 0 before."""
 
     __slots__ = (
         "_budget_bytes",
         "_lru",
         "_negative_max",
         "_negatives",
+        "_now",
         "_owners",
         "entries",
+        "evicted_at_s",
+        "purges",
         "touch",
     )
 
-    def __init__(self, budget_bytes: int, negative_max: int) -> None:
+    def __init__(
+        self, budget_bytes: int, negative_max: int, now: Callable[[], float] = time.time
+    ) -> None:
         self._lru: Lru[Entry | Piece] = Lru(max(budget_bytes, ENTRIES_MIN_BYTES), self._evicted)
         self._budget_bytes = budget_bytes
+        self._now = now
+        self.evicted_at_s = 0.0
         self._owners: dict[Piece, Generation] = {}
         self._negative_max = negative_max
         self._negatives: OrderedDict[ObjectName, float] = OrderedDict()
         self.entries: dict[ObjectName, Entry] = {}
+        self.purges = Purges()
         self.touch = self._lru.touch
 
     def __len__(self) -> int:
@@ -52,6 +65,18 @@ class Memory:
     @property
     def negatives(self) -> int:
         return len(self._negatives)
+
+    def find(self, name: ObjectName) -> Entry | None:
+        entry = self.entries.get(name)
+        if entry is not None and not entry.live:  # a purge has taken it
+            self.detach(entry)
+            return None
+        return entry
+
+    def make(self, name: ObjectName) -> Entry:
+        """The entry of an object that has none."""
+        entry = self.entries[name] = Entry(name, self.purges)
+        return entry
 
     def charge(self, entry: Entry) -> None:
         """What is known of it has changed. Where that has no room at all it is forgotten."""
@@ -86,7 +111,7 @@ class Memory:
 
     def detach(self, entry: Entry) -> None:
         """From now on it is not what is known of the object; what reads it may go on."""
-        entry.live = False
+        entry.forgotten = True
         if self.entries.get(entry.name) is entry:
             del self.entries[entry.name]
         self._lru.discard(entry)
@@ -117,13 +142,23 @@ class Memory:
     def may_exist(self, name: ObjectName) -> None:
         self._negatives.pop(name, None)
 
-    def names(self, bucket: str, prefix: str) -> Iterator[ObjectName]:
-        """Of all that begin so, also such as are known not to exist. Not while it changes."""
-        for name in (*self.entries, *self._negatives):
-            if name.bucket == bucket and name.key.startswith(prefix):
-                yield name
+    def purge(self, bucket: str, prefix: str) -> Purge:
+        """Forget all that begins so, from now on; `give_back` has to follow. Of what does not exist
+        nothing is known any more: it is good for seconds anyway."""
+        self._negatives.clear()
+        return self.purges.begin(bucket, prefix)
+
+    async def give_back(self, purge: Purge) -> None:
+        """Let go of what it took."""
+        for at, entry in enumerate(tuple(self.entries.values())):
+            if not at % AT_ONCE:
+                await trio.lowlevel.checkpoint()
+            if not entry.live:
+                self.detach(entry)
+        self.purges.end(purge)
 
     def _evicted(self, item: Entry | Piece) -> None:
+        self.evicted_at_s = self._now()
         if isinstance(item, Entry):
             self.detach(item)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parparchik.cache.generation import Changed
+from parparchik.cache.lending import Lending
 from parparchik.cache.passage import Passage, close
 from parparchik.cache.types import Status
 from parparchik.cache.workings import Workings
@@ -87,6 +88,10 @@ class Passed:
             raise trouble
         return answer
 
+    @property
+    def lending(self) -> Lending:
+        return self._workings.lending
+
     def went(self, fetched_bytes: int, read_bytes: int) -> None:
         self._workings.counters.fetched_bytes += fetched_bytes
         self._workings.counters.read_bytes += read_bytes
@@ -102,38 +107,54 @@ class Passed:
 class Through:
     """A span of a download, or, where that is None, of one that is asked for when it is read."""
 
-    __slots__ = ("_closed", "_download", "_left", "_passed", "_skip", "_span")
+    __slots__ = ("_at", "_closed", "_download", "_end", "_passed", "_sent_at")
 
     def __init__(self, passed: Passed, span: Span, download: Download | None) -> None:
         self._passed = passed
-        self._span = span
-        self._download = download
-        self._left = span.size_bytes
-        self._skip = span.first - download.span.first if download is not None else 0
+        self._at = span.first
+        self._end = span.last + 1
+        self._download: Download | None = None
+        self._sent_at = 0  # what the download sends next
         self._closed = False
+        if download is not None:
+            self._borrow(download)
 
     async def read(self) -> bytes | memoryview | None:
-        if self._closed or self._left <= 0:
+        if self._closed or self._at >= self._end:
             return None
         if self._download is None:
-            self._download = await self._passed.open(self._span)
-            self._skip = self._span.first - self._download.span.first
-        while True:
-            block = await self._download.read()
-            if not block:
-                raise Truncated("S3 sent less than it had announced")
-            if self._skip >= len(block):
-                self._skip -= len(block)
-                self._passed.went(len(block), 0)
-                continue
-            wanted = memoryview(block)[self._skip : self._skip + self._left]
-            self._skip = 0
-            self._left -= len(wanted)
-            self._passed.went(len(block), len(wanted))
-            return block if len(wanted) == len(block) else wanted
+            self._borrow(await self._passed.open(Span(self._at, self._end - 1)))
+        self._passed.lending.works(self)
+        wanted = await self._read()
+        self._passed.lending.rests(self)
+        return wanted
+
+    def let_go(self) -> None:
+        download, self._download = self._download, None
+        if download is not None:
+            self._passed.lending.give_back(self)
+            self._passed.part(download)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            if self._download is not None:
-                self._passed.part(self._download)
+        self._closed = True
+        self.let_go()
+
+    def _borrow(self, download: Download) -> None:
+        self._download = download
+        self._sent_at = download.span.first
+        self._passed.lending.lend(self)
+
+    async def _read(self) -> bytes | memoryview:
+        while True:
+            block = await self._download.read() if self._download is not None else b""
+            if not block:
+                raise Truncated("S3 sent less than it had announced")
+            skip = self._at - self._sent_at
+            self._sent_at += len(block)
+            if skip >= len(block):
+                self._passed.went(len(block), 0)
+                continue
+            wanted = memoryview(block)[skip : skip + self._end - self._at]
+            self._at += len(wanted)
+            self._passed.went(len(block), len(wanted))
+            return block if len(wanted) == len(block) else wanted

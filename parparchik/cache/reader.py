@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parparchik.cache.counters import Counters
 from parparchik.cache.generation import Generation
+from parparchik.cache.piece import Piece
 from parparchik.cache.shelf import Shelf
 from parparchik.cache.tiers import OpenPiece
 from parparchik.content import Span
@@ -31,6 +32,7 @@ class Reader:
         "_file",
         "_generation",
         "_open",
+        "_pinned",
         "_shelf",
         "index",
         "last_index",
@@ -50,10 +52,13 @@ class Reader:
         self._block = b""  # what is at hand, and where that begins
         self._block_at = 0
         self._file: OpenPiece | None = None
+        self._pinned: tuple[Piece, ...] = ()
         self._open = self._at < self._end
         if self._open:
             generation.readers.add(self)
             generation.moved()
+            if generation.source is not None:
+                self._pinned = shelf.pins.hold(generation.pieces.values())
             self._look()  # what is in memory now does not get lost before the first read
 
     async def read(self) -> Block | None:
@@ -81,6 +86,8 @@ class Reader:
             self._open = False
             self._generation.readers.discard(self)
             self._generation.moved()
+            self._shelf.pins.let_go(self._pinned)
+            self._pinned = ()
             self._shelf.left(self._generation)
 
     def _went(self, size_bytes: int) -> None:

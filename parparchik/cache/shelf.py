@@ -11,9 +11,10 @@ from parparchik.cache.counters import Counters
 from parparchik.cache.generation import Entry, Generation
 from parparchik.cache.memory import Memory
 from parparchik.cache.piece import Piece
+from parparchik.cache.pins import Pins
 from parparchik.cache.tiers import Disk, OpenPiece, Record
 from parparchik.config.model import CacheConfig
-from parparchik.content import ObjectName
+from parparchik.content import ObjectName, Representation
 
 
 class Shelf:
@@ -28,6 +29,7 @@ class Shelf:
         "_saves",
         "disk",
         "memory",
+        "pins",
     )
 
     def __init__(
@@ -40,6 +42,7 @@ class Shelf:
     ) -> None:
         self.memory = memory
         self.disk = disk
+        self.pins = Pins()
         self._object_bytes = config.memory_object_bytes
         self._background = background
         self._counters = counters
@@ -116,6 +119,19 @@ class Shelf:
         self.memory.forget(name)
         if self.disk is not None:
             self.disk.forget(name)
+
+    def knows(self, name: ObjectName) -> bool:
+        """Whether anything is known of it, but that there is none."""
+        entry = self.memory.find(name)
+        if entry is not None and (entry.generation is not None or entry.passing is not None):
+            return True
+        return self.record(name, "") is not None
+
+    def confirm(self, generation: Generation, representation: Representation, at_s: float) -> None:
+        """S3, asked at that time, has said that it is still this."""
+        generation.confirm(representation, at_s)
+        if self.disk is not None and generation.current:
+            self.disk.confirm(generation.entry.name, generation.coding, generation.record)
 
     def replace(self, entry: Entry, generation: Generation | None) -> None:
         """Another generation is the current one, or none is known."""

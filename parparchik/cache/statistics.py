@@ -20,6 +20,7 @@ class CacheStatistics:
     answer to, `requests` all that it was asked. `fetched_bytes` came from S3, `read_bytes` were
     read of bodies, ready ones aside. `original_bytes` were compressed to `coded_bytes`. `unsaved`
     are pieces that the disk was too busy for or could not keep; `failures` are errors of our own.
+    `evicted_at_s` is when memory last had to make room, 0 where it never had.
     """
 
     hits: int
@@ -39,6 +40,7 @@ class CacheStatistics:
     memory_bytes: int
     memory_items: int
     evictions: int
+    evicted_at_s: float
     objects: int
     negatives: int
     fills: int
@@ -67,6 +69,7 @@ def statistics(
         memory_bytes=memory.used_bytes,
         memory_items=len(memory),
         evictions=memory.evictions,
+        evicted_at_s=memory.evicted_at_s,
         objects=len(memory.entries),
         negatives=memory.negatives,
         fills=slots.taken,

@@ -15,11 +15,11 @@ from parparchik.content import ObjectName, Representation
 
 
 class PieceName(NamedTuple):
-    """`coding` is '' for the object as S3 has it."""
+    """The pieces of an object have the numbers from 0. `coding` is '' for it as S3 has it."""
 
     name: ObjectName
     coding: str
-    index: int  # type: ignore[assignment]  # and no longer tuple.index
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Disk(Protocol):
         being saved just now, and such as the index does not know yet."""
         ...
 
-    def forget_prefix(self, bucket: str, prefix: str) -> int:
-        """Likewise for every key that begins with `prefix` ('': all); how many objects that was,
-        as far as known."""
+    async def forget_prefix(self, bucket: str, prefix: str) -> int:
+        """Likewise for every key that begins with `prefix` ('': all), before it waits for anything;
+        how many objects that was, as far as known."""
         ...
 
     async def settle(self) -> bool:

@@ -103,9 +103,10 @@ class Cache(Protocol):
         """The variant where it is in memory; Absent where there is none; None: not known."""
         ...
 
-    async def invalidate(self, *names: ObjectName) -> None:
-        """These objects have just been changed at S3: forget them and what is on its way. Nothing
-        that S3 was asked before this returns is cached or served to who asks after. Raises
+    async def invalidate(self, *names: ObjectName) -> int:
+        """These objects have just been changed at S3: forget them and what is on its way; how many
+        were known. Nothing that S3 was asked before this is cached or served to who asks after it
+        has returned, not even after a crash, as far as the disk does as it is told. Raises
         Unavailable where there are further caches, and one of them may still give out what was
         there."""
         ...

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from parparchik.cache.background import Background
 from parparchik.cache.counters import Counters
+from parparchik.cache.lending import Lending
 from parparchik.cache.shelf import Shelf
 from parparchik.cache.slots import Slots
 from parparchik.config.model import CacheConfig
@@ -21,4 +22,5 @@ class Workings:
     slots: Slots
     background: Background
     counters: Counters
+    lending: Lending
     now: Callable[[], float]

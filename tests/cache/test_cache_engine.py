@@ -9,7 +9,18 @@ from trio.testing import wait_all_tasks_blocked
 from parparchik.cache import Absent, Policy
 from parparchik.content import Span
 from parparchik.errors import Unavailable
-from tests.cache.scenes import KIB, MIB, POLICY, SMALL, Scene, body, noise, scene, until
+from tests.cache.scenes import (
+    KIB,
+    MIB,
+    POLICY,
+    SMALL,
+    Scene,
+    body,
+    noise,
+    scene,
+    until,
+    wall_clock,
+)
 
 
 async def test_a_small_object_is_asked_for_once_and_then_ready(autojump_clock: object) -> None:
@@ -226,6 +237,27 @@ async def test_a_policy_of_another_mount_has_its_own_answer(autojump_clock: obje
         assert s.cache.find_nowait(s.name("a"), POLICY) is one
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_is_ready_counts_as_used_when_it_is_given(
+    at_once: bool, autojump_clock: object
+) -> None:
+    """No reader says so: an answer takes such a body as it is."""
+    async with scene(memory_bytes=100 * KIB) as s:
+        for key in "abc":
+            s.bucket.put(key, noise(30 * KIB))
+            await s.get(key)
+        await wait_all_tasks_blocked()
+        if at_once:
+            assert s.cache.find_nowait(s.name("a"), POLICY) is not None
+        else:
+            assert (await s.found("a")).body is not None
+        s.bucket.put("d", noise(30 * KIB))
+        await s.get("d")
+        assert s.cache.find_nowait(s.name("a"), POLICY) is not None
+        assert s.cache.find_nowait(s.name("c"), POLICY) is not None
+        assert (await s.get("b"))[0] == "MISS"
+
+
 async def test_memory_is_never_beyond_its_budget(autojump_clock: object) -> None:
     async with scene(SMALL, memory_bytes=300 * KIB) as s:
         for n in range(40):
@@ -233,5 +265,6 @@ async def test_memory_is_never_beyond_its_budget(autojump_clock: object) -> None
             assert (await s.get(str(n)))[1] == noise(20 * KIB, n)
             assert s.cache.statistics().memory_bytes <= 300 * KIB
         assert s.cache.statistics().evictions > 0
+        assert s.cache.statistics().evicted_at_s == wall_clock()
         assert (await s.get("39"))[0] == "HIT"
         assert (await s.get("0"))[0] == "MISS"

@@ -159,7 +159,7 @@ async def test_variants_go_with_their_source(autojump_clock: object) -> None:
         assert await body(variant) == b"new"
 
 
-async def test_purges(autojump_clock: object) -> None:
+async def test_many_at_a_time(autojump_clock: object) -> None:
     for disk in (None, FakeDisk()):
         async with scene(disk=disk, memory_bytes=200 * KIB) as s:
             for key in ("a/1", "a/2", "b/1"):
@@ -167,17 +167,20 @@ async def test_purges(autojump_clock: object) -> None:
                 await s.get(key)
             await wait_all_tasks_blocked()
             await s.find("a/none")
-            assert s.cache.purge(s.name("b/1")) is True
-            assert s.cache.purge(s.name("b/1")) is False
+            assert await s.cache.invalidate(s.name("b/1")) == 1
+            assert await s.cache.invalidate(s.name("b/1")) == 0
             assert (await s.get("b/1"))[0] == "MISS"
-            assert s.cache.purge_prefix("bucket", "a/") == 2
+            assert await s.cache.invalidate_prefix("bucket", "a/") == 2
+            assert await s.cache.invalidate_prefix("other", "a/") == 0
             assert s.cache.find_nowait(s.name("a/none"), POLICY) is None
             assert (await s.get("a/1"))[0] == "MISS"
             assert (await s.get("b/1"))[0] == "HIT"
             await wait_all_tasks_blocked()
-            assert s.cache.purge_all() == 2
+            assert await s.cache.invalidate_prefix("bucket", "") == 2
+            await wait_all_tasks_blocked()
             assert s.cache.statistics().memory_bytes == 0
-            assert s.cache.purge_all() == 0
+            assert await s.cache.invalidate_prefix("bucket", "") == 0
+            assert s.cache.statistics().invalidations == 5
         if disk is not None:
             disk.close()
 
@@ -190,7 +193,7 @@ async def test_a_purge_forgets_what_is_on_its_way(autojump_clock: object) -> Non
             nursery.start_soon(s.get, "a")
             await gate.reached.wait()
             s.bucket.put("a", b"new")
-            s.cache.purge_prefix("bucket", "")
+            await s.cache.invalidate_prefix("bucket", "")
             gate.go.set()
         assert await s.get("a") == ("MISS", b"new")
 

@@ -13,7 +13,7 @@ from parparchik.cache import Absent, ObjectCache
 from parparchik.cache.slots import MAX_WAITING
 from parparchik.content import Span
 from parparchik.errors import Overloaded, Unavailable, UpstreamError
-from tests.cache.scenes import KIB, MIB, POLICY, Gate, body, break_off, noise, scene
+from tests.cache.scenes import KIB, POLICY, Gate, body, break_off, noise, scene
 from tests.fakes_bytes import FakeBytes
 from tests.fakes_disk import FakeDisk
 
@@ -168,24 +168,6 @@ async def test_too_many_who_wait_are_sent_away(autojump_clock: object) -> None:
             assert refused == 5
             gate.go.set()
         assert s.cache.statistics().waiting == 0
-
-
-async def test_warming(autojump_clock: object) -> None:
-    async with scene(max_object_bytes=1 * MIB) as s:
-        s.bucket.put("a", noise(500 * KIB))
-        s.bucket.put("large", noise(2 * MIB))
-        s.bucket.put("open", b"x")
-        s.bucket.put("secret", b"x", headers=(("cache-control", "private"),))
-        expected = {"a": "fetched", "open": "fetched", "secret": "passed", "large": "passed"}
-        for key, outcome in (expected | {"none": "absent"}).items():
-            assert await s.cache.warm(s.name(key), POLICY) == outcome
-        await trio.sleep(20)
-        assert await s.cache.warm(s.name("a"), POLICY) == "held"
-        assert (await s.get("a"))[0] == "HIT"
-        assert s.bucket.count("open", "a") == 1
-        s.bucket.failing["open"] = lambda: Unavailable("S3 is away")
-        with pytest.raises(Unavailable):
-            await s.cache.warm(s.name("new"), POLICY)
 
 
 async def test_figures_are_true(autojump_clock: object) -> None:

@@ -11,10 +11,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from parparchik.cache import Absent, Found
+from parparchik.cache import Absent, Found, pins
 from parparchik.content import Span
 from parparchik.errors import UpstreamError
-from tests.cache.scenes import KIB, MIB, POLICY, body, noise, scene
+from tests.cache.scenes import KIB, MIB, POLICY, body, drain, noise, scene
 from tests.fakes_disk import FakeDisk
 
 TEXT = b"all work and no play makes jack a dull boy\n" * 1000
@@ -158,6 +158,45 @@ async def test_a_variant_that_memory_let_go_is_made_again(autojump_clock: object
         content.close()
         assert got == made
         assert calls > 1
+
+
+async def test_an_answer_holds_what_it_was_made_of(autojump_clock: object) -> None:
+    """Memory needs the room, and S3 has something else by now: it could not be made again."""
+    async with scene(memory_bytes=600 * KIB) as s:
+        s.bucket.put("a", bytes(300 * KIB))
+        made = noise(60 * KIB, 5)
+        variant = await s.cache.variant(await s.found("a"), "gzip", lambda blocks: made)
+        assert variant is not None
+        await trio.sleep(10)
+        contents = [variant.content(Span(0, len(made) - 1)) for _ in range(2)]
+        s.bucket.put("a", noise(1000))
+        await s.cache.invalidate(s.name("a"))
+        s.bucket.put("b", noise(590 * KIB))
+        await s.get("b")
+        await trio.sleep(10)
+        for content in contents:
+            assert await drain(content) == made
+            content.close()
+
+
+async def test_what_answers_hold_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    monkeypatch.setattr(pins, "PINNED_BYTES", 100 * KIB)
+    async with scene() as s:
+        contents = []
+        for key in "ab":
+            s.bucket.put(key, bytes(300 * KIB))
+            variant = await s.cache.variant(await s.found(key), "gzip", made_of_noise(5, 60 * KIB))
+            assert variant is not None
+            await trio.sleep(10)
+            contents += [variant.content(Span(0, 60 * KIB - 1)) for _ in range(3)]
+        held = s.cache._shelf.pins
+        assert held.pinned_bytes == 60 * KIB
+        for content in contents:
+            content.close()
+            content.close()
+        assert held.pinned_bytes == 0
 
 
 async def test_variants_outlive_the_process_on_disk(autojump_clock: object) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from parparchik.cache.disk.format import cost_bytes, footer, trailer
 from parparchik.cache.tiers import OpenPiece, PieceName
 from tests.cache.disks import (
+    NOW_S,
     content,
     load,
     name,
@@ -192,6 +193,7 @@ async def test_what_is_being_read_is_not_evicted(tmp_path: Path) -> None:
         oldest.close()
         others[1].close()
         assert disk.statistics().evictions == 1
+        assert disk.statistics().evicted_at_s == NOW_S
 
 
 @pytest.mark.parametrize("slack", [-1, 0])

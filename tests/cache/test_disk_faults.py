@@ -76,12 +76,44 @@ def warnings(logs: list[EventDict]) -> list[str]:
     return [entry["event"] for entry in logs if entry["log_level"] != "info"]
 
 
+async def test_a_disk_that_is_full_before_its_budget_keeps_what_was_used_last(
+    small_disk: SmallDisk,
+) -> None:
+    with capture_logs() as logs:
+        async with running(small_disk.path) as disk:
+            for key in ("a", "b"):
+                assert await save(disk, key)
+            small_disk.fill()
+            assert await load(disk, piece("a"), LARGE) == DATA
+            for key in ("c", "d", "e"):
+                assert await save(disk, key)
+                assert await load(disk, piece("a"), LARGE) == DATA
+            assert [key for key in "abcde" if disk.has(piece(key), LARGE)] == ["a", "e"]
+            assert await load(disk, piece("e"), LARGE) == DATA
+            rotated = disk.statistics()
+            assert (rotated.evictions, rotated.save_failures, rotated.degraded) == (3, 0, "")
+            assert not list((small_disk.path / "tmp").iterdir())
+    assert warnings(logs) == ["disk cache: the disk is full before the cache is"]
+
+
+async def test_no_more_goes_than_has_to(small_disk: SmallDisk) -> None:
+    small = record(3000, slice_bytes=MIB)
+    async with running(small_disk.path) as disk:
+        for number in range(150):
+            assert await disk.save(piece(f"{number}"), small, [bytes(3000)])
+        small_disk.fill()
+        assert await save(disk, "large")
+        assert disk.statistics().evictions == len(DATA) // 4096 + 1
+
+
 async def test_a_full_disk_keeps_nothing_new_until_there_is_room(
     small_disk: SmallDisk, mock_clock: MockClock
 ) -> None:
     with capture_logs() as logs:
         async with running(small_disk.path) as disk:
             assert await save(disk, "a")
+            reader = await disk.open(piece("a"), LARGE)  # to evict it would give nothing back
+            assert reader is not None
             small_disk.fill()
             for number in range(20):
                 assert not await save(disk, f"{number}")
@@ -104,6 +136,7 @@ async def test_a_full_disk_keeps_nothing_new_until_there_is_room(
             mock_clock.jump(1)
             assert await save(disk, "b")
             assert await load(disk, piece("b"), LARGE) == DATA
+            reader.close()
             assert disk.statistics().degraded == ""
             assert warnings(logs)[1:] == ["disk cache: no longer keeping nothing new"]
 
@@ -137,7 +170,12 @@ async def test_many_at_once_on_a_full_disk(small_disk: SmallDisk) -> None:
             assert not list((small_disk.path / "tmp").iterdir())
             for key in kept:
                 assert await load(disk, piece(key), LARGE) == DATA
-    assert warnings(logs) == ["disk cache: keeping nothing new"]
+    said = warnings(logs)
+    assert len(said) == len(set(said))
+    assert set(said) <= {
+        "disk cache: the disk is full before the cache is",
+        "disk cache: keeping nothing new",
+    }
 
 
 @contextmanager

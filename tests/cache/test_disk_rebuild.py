@@ -158,15 +158,15 @@ async def test_what_lies_elsewhere_is_let_be(tmp_path: Path) -> None:
     others = tmp_path / "others"
     (others / "cd").mkdir(parents=True)
     (others / "cd" / "file").write_text("x")
-    (cache / "worker-1").mkdir()
-    (cache / "worker-1" / "file").write_text("x")
+    (cache / "elsewhere").mkdir()
+    (cache / "elsewhere" / "file").write_text("x")
     (cache / "README").write_text("x")
     free = next(digits for digits in ("00", "01") if not (cache / digits).exists())
     (cache / free).symlink_to(others)
     async with running(cache) as disk:
         assert await load(disk, piece("a"), KNOWN) == DATA
     assert (others / "cd" / "file").exists()
-    assert (cache / "worker-1" / "file").exists()
+    assert (cache / "elsewhere" / "file").exists()
     assert (cache / "README").exists()
 
 
@@ -320,7 +320,7 @@ async def test_what_is_forgotten_before_it_is_found_is_deleted(
     gate = Gate(monkeypatch)
     async with running(tmp_path, rebuilt=False) as disk:
         if prefix:
-            assert disk.forget_prefix("bucket", "a") == 0
+            assert await disk.forget_prefix("bucket", "a") == 0
         else:
             disk.forget(name("a"))
         gate.open.set()
@@ -344,7 +344,7 @@ async def test_what_was_forgotten_before_a_crash_stays_so(
     async with running(tmp_path / "cache", rebuilt=False) as disk:
         await until_ready(disk)
         if prefix:
-            disk.forget_prefix("bucket", "a")
+            await disk.forget_prefix("bucket", "a")
         else:
             disk.forget(name("a"))
         await disk.save(piece("a", coding="gzip"), new, [b"new"])

@@ -15,6 +15,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from parparchik.cache.disk import files
@@ -26,23 +29,47 @@ _TAG = b"""Signature: 8a477f597d28d172789f06886806bc55
 """
 _FROM_A_CLAIM = {"CACHEDIR.TAG", "lock"}
 _FROM_A_FILE_SYSTEM = {"lost+found"}
+_TWO_DIGITS = re.compile(r"[0-9a-f]{2}")
+_PART = re.compile(r"worker-(\d{1,6})")
 _MISTAKES = {
     *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT),
     *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL),
 }
 
 
+def part_number(name: str) -> int | None:
+    """The number of the part that a folder is by its name, None where it is none."""
+    found = _PART.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def is_folder_of_pieces(name: str) -> bool:
+    return _TWO_DIGITS.fullmatch(name) is not None
+
+
+def _is_part(name: str) -> bool:
+    return part_number(name) is not None
+
+
+class InUse(ConfigError):
+    """Another process has the directory."""
+
+
 class Directory:
-    """`setting` is how errors call it."""
+    """`setting` is how errors call it. `unused` says which folders in it, by their names, are of no
+    use any more: the parts of several processes (see `parts`), where one has it alone."""
 
-    __slots__ = ("_lock_fd", "forgotten", "path", "setting", "tmp")
+    __slots__ = ("_lock_fd", "_unused", "forgotten", "path", "setting", "tmp")
 
-    def __init__(self, path: Path, setting: str) -> None:
+    def __init__(
+        self, path: Path, setting: str, *, unused: Callable[[str], bool] = _is_part
+    ) -> None:
         self.path = str(path)
         self.setting = setting
         self.tmp = f"{self.path}/tmp"  # noqa: S108  no shared one
         self.forgotten = f"{self.path}/forgotten"
         self._lock_fd = -1
+        self._unused = unused
 
     def file(self, name: str) -> str:
         return f"{self.path}/{name[:2]}/{name[2:4]}/{name}"
@@ -82,14 +109,7 @@ class Directory:
                 f"{self.setting}={self.path}: holds files that are not a cache's; "
                 "name a directory that is empty or does not exist yet"
             )
-        self._lock_fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{self.setting}={self.path}: another process uses it; "
-                "each needs a directory of its own"
-            ) from None
+        self.lock(os.O_CREAT)
         if tag != _TAG:
             Path(self.path, "CACHEDIR.TAG").write_bytes(_TAG)
         os.makedirs(self.tmp, mode=0o700, exist_ok=True)
@@ -97,3 +117,26 @@ class Directory:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
+        self.set_aside(self._unused)
+
+    def lock(self, flags: int = 0) -> None:
+        """Have it for ourselves, whatever is in it. Raises InUse and OSError."""
+        path = f"{self.path}/lock"
+        self._lock_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise InUse(
+                f"{self.setting}={self.path}: another process uses it; "
+                "each needs a directory of its own"
+            ) from None
+
+    def set_aside(self, is_unused: Callable[[str], bool]) -> None:
+        """Folders that nobody keeps true are rubbish from now on, whatever happens."""
+        with os.scandir(self.path) as entries:
+            unused = [each.path for each in entries if is_unused(each.name)]
+        for path in unused:
+            os.rename(path, f"{self.tmp}/{secrets.token_hex(8)}")
+        if unused:
+            files.sync_folder(self.path)

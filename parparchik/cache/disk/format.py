@@ -78,7 +78,7 @@ _decode = msgspec.msgpack.Decoder(_Footer).decode
 def file_name(piece: PieceName) -> str:
     """64 hexadecimal digits. Each part is preceded by its length: no two pieces look alike."""
     digest = hashlib.sha256()
-    for part in (piece.name.bucket, piece.name.key, piece.coding, str(piece.index)):
+    for part in (piece.name.bucket, piece.name.key, piece.coding, str(piece.number)):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(struct.pack(">Q", len(data)))
         digest.update(data)
@@ -139,7 +139,7 @@ def parse_tail(tail: bytes) -> Tail:
         said = _decode(footer)
     except (msgspec.MsgspecError, ValueError):
         raise Unreadable("torn") from None
-    if data_bytes != piece_bytes(said.record, said.piece.index):
+    if data_bytes != piece_bytes(said.record, said.piece.number):
         raise Unreadable("torn")
     return Tail(said.piece, said.record, said.run, said.number, data_bytes, data_sha256)
 

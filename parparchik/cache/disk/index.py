@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from parparchik.cache.disk.format import file_name, same_generation
+from parparchik.cache.purge import Purge, Purges
 from parparchik.cache.tiers import PieceName, Record
 from parparchik.content import ObjectName
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class Generation:
-    """`live`: something of it was saved since the process began."""
+    """`live`: something of it was saved since the process began. `age` is for purges."""
 
-    __slots__ = ("coding", "live", "name", "pieces", "record")
+    __slots__ = ("age", "coding", "live", "name", "pieces", "record")
 
-    def __init__(self, name: ObjectName, coding: str, record: Record) -> None:
+    def __init__(self, name: ObjectName, coding: str, record: Record, age: int) -> None:
+        self.age = age
         self.name = name
         self.coding = coding
         self.record = record
@@ -73,10 +75,13 @@ class Entry:
 
 
 class Index:
-    __slots__ = ("_by_use", "_objects", "cost_bytes")
+    """What one of the `purges` has taken is no longer found, and leaves when it is removed."""
+
+    __slots__ = ("_by_use", "_objects", "cost_bytes", "purges")
 
     def __init__(self) -> None:
         self.cost_bytes = 0
+        self.purges = Purges()
         self._objects: dict[ObjectName, dict[str, Generation]] = {}
         self._by_use: OrderedDict[Entry, None] = OrderedDict()  # least recently used first
 
@@ -85,14 +90,17 @@ class Index:
 
     def generation(self, name: ObjectName, coding: str) -> Generation | None:
         codings = self._objects.get(name)
-        return codings.get(coding) if codings is not None else None
+        generation = codings.get(coding) if codings is not None else None
+        if generation is not None and self.purges and self._purge_of(generation) is not None:
+            return None
+        return generation
 
     def find(self, piece: PieceName, record: Record | None = None) -> Entry | None:
         """The piece, of the generation that `record` is of."""
         generation = self.generation(piece.name, piece.coding)
         if generation is None or not (record is None or same_generation(generation.record, record)):
             return None
-        return generation.pieces.get(piece.index)
+        return generation.pieces.get(piece.number)
 
     def add(
         self,
@@ -109,12 +117,14 @@ class Index:
         codings = self._objects.setdefault(piece.name, {})
         generation = codings.get(piece.coding)
         if generation is None:
-            generation = codings[piece.coding] = Generation(piece.name, piece.coding, record)
+            generation = codings[piece.coding] = Generation(
+                piece.name, piece.coding, record, self.purges.age
+            )
         generation.live |= live
         self._confirm(generation, record)
-        entry = generation.pieces[piece.index] = Entry(
+        entry = generation.pieces[piece.number] = Entry(
             generation,
-            piece.index,
+            piece.number,
             data_bytes=data_bytes,
             cost_bytes=cost_bytes,
             checked=live,
@@ -155,10 +165,20 @@ class Index:
         for generation in self._objects.get(name, {}).values():
             yield from generation.pieces.values()
 
-    def names_below(self, bucket: str, prefix: str) -> Iterator[ObjectName]:
-        for name in self._objects:
-            if name.bucket == bucket and name.key.startswith(prefix):
-                yield name
+    def purged_pieces_of(self, name: ObjectName) -> Iterator[Entry]:
+        for generation in self._objects.get(name, {}).values():
+            if self._purge_of(generation) is not None:
+                yield from generation.pieces.values()
+
+    def was_taken_by(self, purge: Purge, name: ObjectName) -> bool:
+        generations = self._objects.get(name, {}).values()
+        return any(self._purge_of(generation) is purge for generation in generations)
+
+    def names(self) -> list[ObjectName]:
+        return list(self._objects)
+
+    def _purge_of(self, generation: Generation) -> Purge | None:
+        return self.purges.find(generation.name, generation.age)
 
     @staticmethod
     def _confirm(generation: Generation, record: Record) -> None:

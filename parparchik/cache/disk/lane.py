@@ -47,6 +47,12 @@ class Lane:
         self._queue.append(work)
         self._idle.unpark()
 
+    async def flush(self) -> None:
+        """Returns when what waits now is done."""
+        mark = _Mark()
+        self.put(mark)
+        await mark.passed.wait()
+
     async def run(self) -> None:
         """Works until it is cancelled; what is in a thread then is still finished."""
         self.open = True
@@ -89,6 +95,22 @@ class Lane:
             raise
         for work, error in zip(batch, errors, strict=True):
             work.finish(error)
+
+
+class _Mark:
+    """No work at all."""
+
+    __slots__ = ("passed", "size_bytes")
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self.passed = trio.Event()
+
+    def do(self) -> None:
+        """It is enough to be in the line."""
+
+    def finish(self, error: Exception | None) -> None:
+        self.passed.set()
 
 
 def _do_all(batch: list[Work]) -> list[Exception | None]:

@@ -7,10 +7,12 @@ A decision takes effect here at once; the lane then has the disk follow, in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+import structlog
+
+from parparchik.cache.disk.arrival import Arrival
 from parparchik.cache.disk.directory import Directory
-from parparchik.cache.disk.format import same_generation
+from parparchik.cache.disk.format import FILE_BYTES, same_generation
 from parparchik.cache.disk.handles import Handle, Handles
 from parparchik.cache.disk.index import Entry, Index
 from parparchik.cache.disk.lane import Lane
@@ -19,6 +21,7 @@ from parparchik.cache.disk.space import Found, Space
 from parparchik.cache.disk.statistics import Counts, Dropped
 from parparchik.cache.disk.trouble import Trouble
 from parparchik.cache.tiers import PieceName, Record
+from parparchik.content import ObjectName
 
 FILES_AT_ONCE = 256
 """So many files are deleted by one piece of work, where very many are."""
@@ -26,22 +29,7 @@ FILES_AT_ONCE = 256
 TOUCH_EVERY_S = 3600.0
 """How exact the order of use is that the next process finds: a touch writes an inode."""
 
-
-class Arrival(Protocol):
-    """A piece that was written and is to get its name, and has room reserved.
-
-    `replaces` is what had the name. `heir` came after it for the same name; `forgotten`: it is not
-    to be kept.
-    """
-
-    piece: PieceName
-    record: Record
-    name: str
-    cost_bytes: int
-    data_bytes: int
-    replaces: list[Removal]
-    heir: Arrival | None
-    forgotten: bool
+log = structlog.get_logger(__name__)
 
 
 class Ledger:
@@ -71,6 +59,7 @@ class Ledger:
         self._counts = counts
         self._now = now
         self._arriving: dict[PieceName, Arrival] = {}
+        self._small = False  # the disk is smaller than the budget, and that was said
 
     # -- room -----------------------------------------------------------------------------------
 
@@ -85,6 +74,22 @@ class Ledger:
         self.space.reserve(cost_bytes)
         return True
 
+    def make_way(self, cost_bytes: int) -> bool:
+        """The disk is full before the budget is reached: evict as much as that file takes, and no
+        less than a hundredth of what there is. Whether anything could be."""
+        wanted_bytes = max(cost_bytes - FILE_BYTES, self.space.bytes // 100)
+        evicted = False
+        before_bytes = self.space.bytes
+        while wanted_bytes > 0 and self._evict():
+            evicted = True
+            # Blocks alone: not every file system makes others of what else a file has cost it.
+            wanted_bytes -= before_bytes - self.space.bytes - FILE_BYTES
+            before_bytes = self.space.bytes
+        if evicted and not self._small:
+            self._small = True
+            log.warning("disk cache: the disk is full before the cache is")
+        return evicted
+
     def _evict(self) -> bool:
         if self.space.unseen:  # used before everything that was looked into
             self.drop_found(self.space.unseen.pop(), "over_budget")
@@ -94,6 +99,7 @@ class Ledger:
             return False
         self._counts.evictions += 1
         self._counts.evicted_bytes += entry.cost_bytes
+        self._counts.evicted_at_s = self._now()
         self.drop(entry)
         return True
 
@@ -113,6 +119,11 @@ class Ledger:
                 self.index.remove(entry)
         for first in range(0, len(closed), FILES_AT_ONCE):
             self._unlink_many(closed[first : first + FILES_AT_ONCE])
+
+    def bury(self, name: ObjectName) -> None:
+        """Remove what purges have taken of an object."""
+        if self.index.purges:
+            self.drop_all(list(self.index.purged_pieces_of(name)))
 
     def drop_other_generations(self, piece: PieceName, record: Record) -> int:
         """Of the same object and coding; returns how many pieces that were."""
@@ -208,6 +219,7 @@ class Ledger:
         very move."""
         if self.given is not None:
             self.given.add(arrival.name)
+        self.bury(arrival.piece.name)  # else the sweep would take the name away again
         before = self._arriving.get(arrival.piece)
         if before is not None and not before.forgotten:
             before.heir = arrival

@@ -6,12 +6,14 @@ A save goes on when whoever asked for it has left: its bytes are there and its r
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 
 import structlog
 import trio
 
 from parparchik.cache.disk import files
+from parparchik.cache.disk.arrival import Arrival
 from parparchik.cache.disk.directory import Directory
 from parparchik.cache.disk.format import (
     TRAILER_BYTES,
@@ -22,7 +24,7 @@ from parparchik.cache.disk.format import (
     same_generation,
 )
 from parparchik.cache.disk.lane import Lane
-from parparchik.cache.disk.ledger import Arrival, Ledger
+from parparchik.cache.disk.ledger import Ledger
 from parparchik.cache.disk.removal import Discard, Removal
 from parparchik.cache.disk.statistics import Counts
 from parparchik.cache.disk.trouble import Trouble
@@ -35,14 +37,17 @@ WRITERS = 4
 BATCH_BYTES = 1 << 20
 """So much goes in one hop to a thread, where so much waits."""
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
 log = structlog.get_logger(__name__)
 
 
 class Saving:
-    """One piece on its way. `arriving`: it is written, and the ledger's (an Arrival)."""
+    """One piece on its way. `again`: the disk was full, and it is tried once more. `arriving`: it
+    is written, and the ledger's (an Arrival)."""
 
     __slots__ = (
-        *("_saver", "arriving", "blocks", "cost_bytes", "data_bytes", "done", "footer"),
+        *("_saver", "again", "arriving", "blocks", "cost_bytes", "data_bytes", "done", "footer"),
         *("forgotten", "heir", "kept", "name", "piece", "record", "replaces", "size_bytes", "tmp"),
     )
 
@@ -62,6 +67,7 @@ class Saving:
         self.replaces: list[Removal] = []
         self.heir: Arrival | None = None
         self.arriving = False
+        self.again = False
         self.forgotten = False
         self.kept = False
         self.done = trio.Event()
@@ -90,6 +96,23 @@ class Naming:
 
     def finish(self, error: Exception | None) -> None:
         self._saver.named(self._saving, error)
+
+
+class Again:
+    """A save that found the disk full, behind the files that are deleted for its sake."""
+
+    __slots__ = ("_saver", "_saving", "size_bytes")
+
+    def __init__(self, saver: Saver, saving: Saving) -> None:
+        self.size_bytes = 0
+        self._saver = saver
+        self._saving = saving
+
+    def do(self) -> None:
+        """They are gone when it is its turn."""
+
+    def finish(self, error: Exception | None) -> None:
+        self._saver.lane.put(self._saving)
 
 
 class Saver:
@@ -174,7 +197,7 @@ class Saver:
         except ValueError as error:
             log.warning("disk cache: piece not kept", reason=str(error))
             return None
-        if saving.data_bytes != piece_bytes(record, piece.index):
+        if saving.data_bytes != piece_bytes(record, piece.number):
             log.error("disk cache: piece not kept", reason="not as long as it has to be")
             return None
         self._number = number
@@ -201,6 +224,10 @@ class Saver:
         return True
 
     def written(self, saving: Saving, error: Exception | None) -> None:
+        if _is_full(error) and not saving.again and self._ledger.make_way(saving.cost_bytes):
+            saving.again = True
+            self._names.put(Again(self, saving))
+            return
         saving.blocks = ()
         if error is not None:
             self.writing.failed(error)
@@ -235,3 +262,7 @@ class Saver:
             savings.remove(saving)
             if not savings:
                 del self._under_way[saving.piece.name]
+
+
+def _is_full(error: Exception | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL

@@ -25,7 +25,8 @@ class DiskStatistics:
 
     `degraded` says why nothing is written at present, '' when all is well; `unreadable` why the
     last piece could not be read. `corrupt` pieces did not have their hash. `refused` saves were not
-    tried: no room, larger than the budget, or in trouble. `rebuilt` of `to_rebuild` files have been
+    tried: no room, larger than the budget, or in trouble. `evicted_at_s` is when the last piece had
+    to make room, by the wall clock, 0 where none had. `rebuilt` of `to_rebuild` files have been
     looked into since the start.
     """
 
@@ -42,6 +43,7 @@ class DiskStatistics:
     forgotten_saves: int
     evictions: int
     evicted_bytes: int
+    evicted_at_s: float
     corrupt: int
     read_failures: int
     stuck_files: int
@@ -63,6 +65,7 @@ class Counts:
     forgotten_saves: int = 0
     evictions: int = 0
     evicted_bytes: int = 0
+    evicted_at_s: float = 0.0
     corrupt: int = 0
     rebuilt: int = 0
     to_rebuild: int = 0

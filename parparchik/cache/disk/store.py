@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import structlog
 import trio
 
-from parparchik.cache.disk.directory import Directory
-from parparchik.cache.disk.forgotten import Forgotten
+from parparchik.cache.disk.directory import Directory, InUse
 from parparchik.cache.disk.handles import IDLE_MAX
 from parparchik.cache.disk.lane import Lane
 from parparchik.cache.disk.ledger import Ledger
-from parparchik.cache.disk.log import Clear, ForgottenLog, Note, Sync
+from parparchik.cache.disk.notes import Notes
+from parparchik.cache.disk.parts import HELD_PAUSE_S, Rubbish
 from parparchik.cache.disk.reading import Reader
 from parparchik.cache.disk.rebuild import Rebuild
 from parparchik.cache.disk.saving import Saver
 from parparchik.cache.disk.statistics import Counts, DiskStatistics
+from parparchik.cache.disk.sweeping import Sweeper
 from parparchik.cache.tiers import OpenPiece, PieceName, Record
 from parparchik.content import ObjectName
 from parparchik.errors import ConfigError
@@ -33,21 +35,19 @@ READERS = 8
 BATCH_BYTES = 64 << 20
 """So many bytes of files get or lose their names in one hop to a thread."""
 
-LOG_MAX_BYTES = 1 << 20
-"""With more written down of what was forgotten, it is seen to that it need not be."""
-
-CLEAR_EVERY_S = 10.0
-
 STOP_LIMIT_S = 5.0
 """For deleting what was removed, at the end."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class DiskStore:
     """A Disk (see `tiers`) in a directory of its own. `run` makes it work: before and after that
     nothing is kept and nothing found, and what is forgotten is kept in mind.
 
-    Each process needs a directory of its own. `setting` is how errors call it. `now` is the wall
-    clock, in seconds.
+    Each process needs a directory of its own. `setting` is how errors call it; `patient`: while
+    another process has it, it is waited for. `now` is the wall clock, in seconds.
     """
 
     def __init__(
@@ -56,12 +56,17 @@ class DiskStore:
         budget_bytes: int,
         *,
         setting: str = "cache.directory",
+        patient: bool = False,
         files_max: int = FILES_MAX,
         idle_max: int = IDLE_MAX,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._directory = Directory(directory, setting)
         self._budget_bytes = budget_bytes
+        self._patient = patient
+        self._leaves = False
+        self._scope = trio.CancelScope()
+        self._last: DiskStatistics | None = None
         self._files_max = files_max
         self._idle_max = idle_max
         self._now = now
@@ -73,10 +78,6 @@ class DiskStore:
         self._claimed = False
         self._rebuilt = False
         self._run_id = secrets.token_hex(8)
-        self._forgotten = Forgotten(self._run_id)
-        self._log = ForgottenLog(self._directory)
-        self._unnoted = False  # something that is forgotten could not be written down
-        self._whole = False  # all files are known
         self._counts = Counts()
         self._names = Lane(1, BATCH_BYTES)
         self._ledger = Ledger(
@@ -88,6 +89,8 @@ class DiskStore:
             idle_max=self._idle_max,
             now=self._now,
         )
+        self._sweeper = Sweeper(self._ledger, self._names)
+        self._notes = Notes(self._directory, self._ledger, self._sweeper, self._names, self._run_id)
         self._reader = Reader(self._directory, self._ledger, self._counts, self._threads)
         self._saver = Saver(self._directory, self._ledger, self._names, self._counts, self._run_id)
 
@@ -128,19 +131,15 @@ class DiskStore:
         """As `Disk` has it. That it stays forgotten whatever happens is certain after `settle`."""
         self._ledger.drop_all(list(self._ledger.index.pieces_of(name)))
         self._saver.forget(name)
-        with contextlib.suppress(ValueError):
-            self._note(self._forgotten.add(name, self._saver.number))
+        self._notes.add(name, self._saver.number)
 
-    def forget_prefix(self, bucket: str, prefix: str) -> int:
-        names = set(self._ledger.index.names_below(bucket, prefix))
-        names.update(self._saver.names_below(bucket, prefix))
-        pieces_of = self._ledger.index.pieces_of
-        self._ledger.drop_all([entry for name in names for entry in pieces_of(name)])
-        for name in names:
+    async def forget_prefix(self, bucket: str, prefix: str) -> int:
+        """As `Disk` has it. The files are deleted by and by; what is just being saved is not
+        counted."""
+        for name in set(self._saver.names_below(bucket, prefix)):
             self._saver.forget(name)
-        with contextlib.suppress(ValueError):
-            self._note(self._forgotten.add_below(bucket, prefix, self._saver.number))
-        return len(names)
+        self._notes.add_below(bucket, prefix, self._saver.number)
+        return await self._sweeper.purge(bucket, prefix)
 
     async def settle(self) -> bool:
         """Returns when all that was forgotten so far will stay so, even if the process or the
@@ -152,59 +151,33 @@ class DiskStore:
         crash may bring back old files until they are stale. That is counted and logged.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._claimed:
-            return False
-        ledger = self._ledger
-        ledger.retry_stuck()
-        if self._unnoted and self._whole:
-            # There may be no room to write it down. To delete takes none.
-            return await self._clear()
-        if self._unnoted:
-            self._unnoted = False
-            for line in self._forgotten.lines():
-                self._note(line)
-        sync = Sync(self._log)
-        self._names.put(sync)
-        await sync.done.wait()
-        if sync.error is not None:
-            ledger.deleting.failed(sync.error)
-        return sync.error is None and not self._unnoted
-
-    def _note(self, line: bytes) -> None:
-        if not self._claimed:  # it is in `_forgotten`
-            return
-        self._names.put(Note(self._log, line, self._noted))
-
-    def _noted(self, error: Exception | None) -> None:
-        if error is not None:
-            self._ledger.deleting.failed(error)
-            self._unnoted = True
-
-    async def _clear(self) -> bool:
-        """Have nothing written down any more, because it is done. All files are known."""
-        ledger = self._ledger
-        if ledger.stuck:
-            return False
-        clear = Clear(self._log, ledger.unsynced, ledger.unlink_failures)
-        self._unnoted = False
-        self._names.put(clear)
-        await clear.done.wait()
-        if clear.error is not None:
-            ledger.deleting.failed(clear.error)
-        self._unnoted |= not clear.cleared
-        return clear.cleared
+        return await self._notes.settle()
 
     # -- running --------------------------------------------------------------------------------
 
+    def let_go(self) -> None:
+        """Leave the directory to another, for good: `run` ends, or will not begin. Pieces that are
+        open stay readable. What is forgotten from now on is for the other to write down."""
+        self._leaves = True
+        self._scope.cancel()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Claim the directory and work until cancelled. Started when the directory is ours; what
-        is in it is found meanwhile. Raises ConfigError, before it is started, where it is not a
-        cache's, in use, or not to be used at all; one on a full or broken disk is waited for."""
+        """Claim the directory and work until cancelled, or told to let go. Started when the
+        directory is ours; what is in it is found meanwhile. Raises ConfigError, before it is
+        started, where it is not a cache's, in use, or not to be used at all; one on a full or
+        broken disk is waited for."""
+        with trio.CancelScope() as self._scope:
+            if self._leaves:
+                self._scope.cancel()
+            await self._run(task_status)
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         started = await self._claim(task_status)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._names.run)
                 nursery.start_soon(self._saver.lane.run)
+                nursery.start_soon(self._sweeper.run)
                 if not started:
                     task_status.started()
                 nursery.start_soon(self._rebuild)
@@ -213,57 +186,66 @@ class DiskStore:
 
     async def _claim(self, task_status: trio.TaskStatus[None]) -> bool:
         """Returns whether `started` was said: the server need not wait for a disk."""
-        started = False
+        started = waiting = False
         writing = self._saver.writing
         while True:
             try:
                 await trio.to_thread.run_sync(self._directory.claim, limiter=self._threads)
                 break
             except (OSError, ConfigError) as error:
-                if isinstance(error, ConfigError) and not started:
+                held = self._patient and isinstance(error, InUse)
+                if isinstance(error, ConfigError) and not (held or started):
                     raise
-                writing.failed(error)
+                if not held:
+                    writing.failed(error)
+                elif not waiting:
+                    log.info("disk cache: waits for its directory", reason=str(error))
+                    waiting = True
+                pause_s = HELD_PAUSE_S if held else writing.pause_s
             if not started:
                 started = True
                 task_status.started()
-            await trio.sleep(writing.pause_s)
+            await trio.sleep(pause_s)
             writing.admits()
         writing.succeeded()
         self._claimed = True
         self._names.open = True
+        self._notes.begin()
         return started
 
     async def _rebuild(self) -> None:
         directory, ledger = self._directory, self._ledger
-        for line in list(self._forgotten.lines()):  # before there was a directory
-            self._note(line)
-        rebuild = Rebuild(directory, ledger, self._forgotten, self._counts, self._now)
+        notes = self._notes
+        rebuild = Rebuild(directory, ledger, notes.forgotten, self._counts, self._now)
         await rebuild.recall()
-        self._log.size_bytes += rebuild.recalled_bytes
         await rebuild.measure()
         self._saver.ready.set()
         await rebuild.index()
         ledger.given = None
         self._rebuilt = True
-        self._whole = self._forgotten.forgetful = rebuild.whole
-        due_bytes = 0
-        while self._whole:
-            if self._log.size_bytes > due_bytes and not ledger.stuck:
-                await self._clear()
-                due_bytes = LOG_MAX_BYTES
-            await trio.sleep(CLEAR_EVERY_S)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Rubbish(directory).delete)
+            if rebuild.whole:
+                notes.all_is_known(rebuild.recalled_bytes)
+                await notes.keep_short()
 
     async def _stop(self) -> None:
         names, ledger, saver = self._names, self._ledger, self._saver
         saver.stop()
-        names.put(Sync(self._log))
+        self._notes.end()
         await names.close(STOP_LIMIT_S)
         ledger.handles.close_idle()
+        if self._leaves:  # what was counted stays so
+            self._last = dataclasses.replace(
+                self.statistics(), bytes=0, files=0, leaving_bytes=0, open_files=0
+            )
         self._directory.release()
         self._begin()
         await trio.lowlevel.checkpoint()
 
     def statistics(self) -> DiskStatistics:
+        if self._last is not None:
+            return self._last
         ledger, counts = self._ledger, self._counts
         return DiskStatistics(
             bytes=ledger.space.bytes,
@@ -279,6 +261,7 @@ class DiskStore:
             forgotten_saves=counts.forgotten_saves,
             evictions=counts.evictions,
             evicted_bytes=counts.evicted_bytes,
+            evicted_at_s=counts.evicted_at_s,
             corrupt=counts.corrupt,
             read_failures=self._reader.trouble.failures,
             stuck_files=len(ledger.stuck),
