@@ -4,9 +4,11 @@ What is the same whenever a request is answered alike is put together once (`Acc
 the rest costs a plane about a microsecond. Lines are written together, when the plane says so.
 """
 
+from parparchik.access.limiter import RateLimiter
 from parparchik.access.lines import ConsoleLines, JSONLines, Lines
 from parparchik.access.log import CLIENT_GONE, AccessLog, Record
 from parparchik.access.observation import Observation, Observe
+from parparchik.access.proxies import TrustedProxies
 from parparchik.access.redact import redact_url
 from parparchik.access.request_id import RequestIds, is_sane_request_id
 
@@ -18,8 +20,10 @@ __all__ = [
     "Lines",
     "Observation",
     "Observe",
+    "RateLimiter",
     "Record",
     "RequestIds",
+    "TrustedProxies",
     "is_sane_request_id",
     "redact_url",
 ]

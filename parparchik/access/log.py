@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from secrets import token_hex
+
+import structlog
+
 from parparchik.access.lines import Lines
 from parparchik.access.observation import Observation, Observe
 from parparchik.access.redact import redact_url
 from parparchik.metrics import Counter, Traffic
 from parparchik.model import Headers
+from parparchik.rfc import TraceParent
 
 CLIENT_GONE = 499
 """Counted for a client that left before an answer began, as nginx does."""
@@ -18,14 +24,26 @@ LONGEST_TEXT = 1024
 
 class AccessLog:
     """Counts into `traffic`, and writes a line per request where there are `lines`. `observe` is
-    called for each, where somebody wants to know more."""
+    called for each, where somebody wants to know more, and `pass_on` with the `traceparent` of what
+    is asked of others for a request, where they want to be told."""
 
     def __init__(
-        self, traffic: Traffic, lines: Lines | None = None, observe: Observe | None = None
+        self,
+        traffic: Traffic,
+        lines: Lines | None = None,
+        observe: Observe | None = None,
+        pass_on: Callable[[str], object] | None = None,
     ) -> None:
         self._traffic = traffic
         self._lines = lines
         self._observe = observe
+        self._pass_on = pass_on
+
+    def begin(self, request_id: bytes, trace: TraceParent | None) -> None:
+        """From now on this task is at work on that request: its log lines say so."""
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode(), **ids_of(trace))
+        if trace is not None and self._pass_on is not None:
+            self._pass_on(trace.child(token_hex(8)))
 
     def prepare(
         self,
@@ -38,10 +56,12 @@ class AccessLog:
         size_bytes: int = 0,
         headers: Headers = (),
         forwarded_for: bytes = b"",
+        trace: TraceParent | None = None,
     ) -> Record:
         """What requests that are answered alike have in common. `target` and `location` lose
         their secrets here; `size_bytes` is how much of a body was sent. `headers` are the answer's
-        and `forwarded_for` the request's X-Forwarded-For, both for `observe` alone."""
+        and `forwarded_for` the request's X-Forwarded-For, both for `observe` alone. `trace` is
+        what the request is part of."""
         counter = self._traffic.counter(kind, status, size_bytes)
         prepared = ""
         if self._lines is not None:
@@ -51,6 +71,7 @@ class AccessLog:
                 "status": status,
                 "kind": kind,
                 "size": size_bytes,
+                **ids_of(trace),
             }
             if location:
                 fields["location"] = redact_url(location)
@@ -75,6 +96,11 @@ class AccessLog:
         """Write what was recorded since the last call."""
         if self._lines is not None:
             self._lines.flush()
+
+
+def ids_of(trace: TraceParent | None) -> dict[str, str]:
+    """As they are called in log lines; `span_id` is the caller's."""
+    return {} if trace is None else {"trace_id": trace.trace_id, "span_id": trace.span_id}
 
 
 class Record:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import structlog
 
-from parparchik.access import CLIENT_GONE, AccessLog, Record, RequestIds
+from parparchik.access import CLIENT_GONE, AccessLog, RateLimiter, Record, RequestIds
 from parparchik.edge.clock import DateClock
 from parparchik.edge.framing import Refusal
 from parparchik.edge.head import Head, parse_head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Memo, Understood
 from parparchik.edge.refusing import refuse
-from parparchik.edge.render import render_beginning
+from parparchik.edge.render import CHUNKED, ENDS, GOES_ON, render_beginning
 from parparchik.edge.understand import Ask, may_be_kept, understand
 from parparchik.errors import ParparchikError
 from parparchik.model import Answer
@@ -22,6 +25,9 @@ LARGEST_KEPT_BYTES = 4_096
 head."""
 
 log = structlog.get_logger(__name__)
+
+
+_NONE: Mapping[bytes, Understood] = MappingProxyType({})
 
 
 class Failed:
@@ -35,6 +41,22 @@ class Failed:
 
     async def answer(self) -> Answer:
         return problem(500)
+
+
+class TooMany:
+    """A request that is not asked, since its client asks too often."""
+
+    def __init__(self, refusal: Answer) -> None:
+        self._refusal = refusal
+
+    def answer_nowait(self) -> Answer:
+        return self._refusal
+
+    def answer_soon(self, then: object) -> bool:
+        return False
+
+    async def answer(self) -> Answer:
+        return self._refusal
 
 
 def failed(head: Head) -> Understood:
@@ -52,6 +74,7 @@ class Answering:
         access: AccessLog,
         request_ids: RequestIds,
         limits: Limits,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.access = access
         self.memo = Memo()
@@ -59,11 +82,19 @@ class Answering:
         self.new_id = request_ids.new
         self._ask = ask
         self._limits = limits
+        self._limit(limiter)
 
-    def renew(self, ask: Ask, access: AccessLog) -> None:
+    def renew(self, ask: Ask, access: AccessLog, limiter: RateLimiter | None = None) -> None:
         self._ask = ask
         self.access = access
+        self._limit(limiter)
         self.memo.clear()
+
+    def _limit(self, limiter: RateLimiter | None) -> None:
+        self.limiter = limiter
+        # Heads that may be answered by their bytes alone: none where each request has to be
+        # counted as its client's.
+        self.at_once: Mapping[bytes, Understood] = self.memo.young if limiter is None else _NONE
 
     def understand(self, head: bytes) -> Understood | None:
         """What a whole head asks; None where others answer it. Raises Unsound."""
@@ -78,6 +109,23 @@ class Answering:
             if known is not None and may_be_kept(parsed):
                 self.memo.offer(head, known)
         return known
+
+    def within_limits(self, known: Understood, client: str) -> Understood:
+        """`known`, counted as a request of whoever has connected from `client`; or, where it is one
+        too many, one that is answered with that."""
+        if self.limiter is None:
+            return known
+        refusal = self.limiter.refuse(client, known.api_key, known.forwarded_for)
+        if refusal is None:
+            return known
+        return Understood(
+            *(TooMany(refusal), known.method, known.target),
+            ends=known.ends,
+            request_id=known.request_id,
+            forwarded_for=known.forwarded_for,
+            knows_chunks=known.knows_chunks,
+            trace=known.trace,
+        )
 
     def answer_nowait(self, known: Understood) -> Answer | None:
         """The answer from memory. The client is owed one, whatever fails."""
@@ -94,7 +142,7 @@ class Answering:
         written once, and not from there."""
         if answer is known.answer:
             return True
-        if answer.content is not None or len(answer.body) > LARGEST_KEPT_BYTES:
+        if answer.content is not None or answer.open_ended or len(answer.body) > LARGEST_KEPT_BYTES:
             return False
         known.answer = answer
         known.beginning = render_beginning(answer)
@@ -106,9 +154,15 @@ class Answering:
         """The response that was prepared; `known.record` records it."""
         return known.beginning + request_id + self._end(ends) + known.body
 
-    def render_head(self, answer: Answer, request_id: bytes, *, ends: bool) -> bytes:
-        """A response without its body."""
-        return render_beginning(answer) + request_id + self._end(ends)
+    def render_head(
+        self, answer: Answer, request_id: bytes, *, ends: bool, chunked: bool = True
+    ) -> bytes:
+        """A response without its body, which is `chunked` where that may be and must."""
+        end = self._end(ends)
+        if answer.open_ended and chunked:
+            last = ENDS if ends else GOES_ON
+            end = end.removesuffix(last) + CHUNKED + last
+        return render_beginning(answer) + request_id + end
 
     def _end(self, ends: bool) -> bytes:
         return self.dates.ends if ends else self.dates.goes_on
@@ -144,6 +198,7 @@ class Answering:
             size_bytes=size_bytes,
             headers=answer.headers,
             forwarded_for=known.forwarded_for,
+            trace=known.trace,
         )
 
 

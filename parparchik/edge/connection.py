@@ -58,12 +58,14 @@ class Stream(Protocol):
 class Connection:
     """`received` are bytes that were read and not answered; `unsent` is what the socket has not
     taken yet, `unacknowledged` how much the client had not of what it has taken, when last looked
-    at. `since_s` is when it last got on, by the reactor's coarse clock."""
+    at. `counted`: the first request in `received` has been held against its client's limit already.
+    `since_s` is when it last got on, by the reactor's coarse clock."""
 
     __slots__ = (
         "after",
         "answered",
         "client",
+        "counted",
         "fd",
         "received",
         "recv",
@@ -82,6 +84,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.client = client
+        self.counted = False
         self.recv = sock.recv
         self.send = sock.send
         self.since_s = since_s

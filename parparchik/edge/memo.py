@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from parparchik.access import Record
 from parparchik.model import Answer, Question
+from parparchik.rfc import TraceParent
 
 LARGEST_HEAD_BYTES = 2_048
 GENERATION = 4_096
@@ -18,22 +19,26 @@ _SEEN_MAX = 65_536
 
 class Understood:
     """What a head asks. `ends`: the connection does after its answer. `wants_body` is false for
-    HEAD. `request_id` is the client's, b'' where we give one. `answer`, `beginning`, `body` and
-    `record` are what was answered last, as it was written: only what may be written again, and is
-    small enough to lie about here."""
+    HEAD, `knows_chunks` for HTTP/1.0. `request_id` is the client's, b'' where we give one;
+    `api_key` and `trace` are what it shows: no head that has either is kept.
+    `answer`, `beginning`, `body` and `record` are what was answered last, as it was written: only
+    what may be written again, and is small enough to lie about here."""
 
     __slots__ = (
         "answer",
         "answer_nowait",
+        "api_key",
         "beginning",
         "body",
         "ends",
         "forwarded_for",
+        "knows_chunks",
         "method",
         "question",
         "record",
         "request_id",
         "target",
+        "trace",
         "wants_body",
     )
 
@@ -48,6 +53,9 @@ class Understood:
         ends: bool,
         request_id: bytes,
         forwarded_for: bytes = b"",
+        knows_chunks: bool = True,
+        api_key: bytes = b"",
+        trace: TraceParent | None = None,
     ) -> None:
         self.question = question
         self.answer_nowait = question.answer_nowait
@@ -57,6 +65,9 @@ class Understood:
         self.wants_body = method != "HEAD"
         self.request_id = request_id
         self.forwarded_for = forwarded_for
+        self.knows_chunks = knows_chunks
+        self.api_key = api_key
+        self.trace = trace
         self.answer: Answer | None = None
         self.beginning = self.body = b""
 

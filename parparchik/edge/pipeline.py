@@ -89,7 +89,8 @@ class Pipeline:
         connection.state = State.WAITING
         tell = partial(self._tell, connection, known, began_s)
         try:
-            begun = known.question.answer_soon(tell)
+            # A trace goes with a task.
+            begun = known.trace is None and known.question.answer_soon(tell)
         except Exception:  # `answer` says what the client gets
             log.exception("request failed")
             begun = False
@@ -122,6 +123,7 @@ class Pipeline:
         pieces: list[bytes] = []
         given: list[tuple[Record, bytes]] = []
         size_bytes = position = 0
+        limited = self._answering.limiter is not None
         after = After.READ
         missed: Understood | None = None
         once: tuple[Understood, Answer, bytes] | None = None
@@ -144,11 +146,15 @@ class Pipeline:
             if known is None:
                 after = After.HAND_OVER
                 break
+            if limited and not connection.counted:
+                known = self._answering.within_limits(known, connection.client)
+            connection.counted = False
             answer = self._answering.answer_nowait(known)
             if answer is None:
-                if not pieces:
+                if pieces:  # these are written first; then this one is asked again
+                    connection.counted = limited
+                else:
                     missed, position = known, end
-                # Else what is ready is written first; then this one is asked again.
                 break
             if known.ends or self.draining:
                 after = After.LINGER
@@ -219,7 +225,7 @@ class Pipeline:
         ask: Callable[[], Awaitable[Answer]],
     ) -> None:
         request_id = known.request_id or self._answering.new_id()
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        self._answering.access.begin(request_id, known.trace)
         try:
             answer = await ask()
         except ParparchikError as error:
@@ -270,7 +276,9 @@ class Pipeline:
         if content is not None:
             content.close()
         ends = after is After.LINGER
-        head = before + self._answering.render_head(answer, request_id, ends=ends)
+        head = before + self._answering.render_head(
+            answer, request_id, ends=ends, chunked=known.knows_chunks
+        )
         body = body_of(known, answer)
         self._table.finish(connection, head, after, body)
         record = self._answering.record(known, answer, len(body))

@@ -113,7 +113,7 @@ class Reactor:
         """One batch; whether there was anything. The first half of the loop is the hot path: one
         whole head that is known, the answer in memory, the socket ready to take it."""
         table, pipeline, answering = self._table, self._pipeline, self._answering
-        connections, young, new_id = table.connections, answering.memo.young, answering.new_id
+        connections, at_once, new_id = table.connections, answering.at_once, answering.new_id
         reading, keeps = State.READING, not pipeline.draining
         accepts: list[int] = []
         answering.dates.tick()
@@ -137,7 +137,7 @@ class Reactor:
             if not data:
                 table.close(connection)
                 continue
-            known = young.get(data)
+            known = at_once.get(data)
             if known is None or known.ends or connection.received or not keeps:
                 pipeline.receive(connection, data, began_s)
                 continue

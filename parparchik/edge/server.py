@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
-from parparchik.access import AccessLog, RequestIds
+from parparchik.access import AccessLog, RateLimiter, RequestIds
 from parparchik.edge.answering import Answering
 from parparchik.edge.limits import Limits
 from parparchik.edge.reactor import Reactor
@@ -20,7 +20,7 @@ class Edge:
     """Answers on plain HTTP/1.1 connections.
 
     `ask` understands a request for a file. `hand_over` gets each connection that brings something
-    else.
+    else. A `limiter` is asked about every request, also about one whose head is known.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Edge:
         access: AccessLog,
         request_ids: RequestIds,
         limits: Limits | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._hand_over = hand_over
         self._limits = limits or Limits()
@@ -40,6 +41,7 @@ class Edge:
             access=access,
             request_ids=request_ids,
             limits=self._limits,
+            limiter=limiter,
         )
         self._reactor: Reactor | None = None  # while it serves
 
@@ -68,10 +70,10 @@ class Edge:
                 self._reactor = None
                 reactor.close()
 
-    def renew(self, *, ask: Ask, access: AccessLog) -> None:
+    def renew(self, *, ask: Ask, access: AccessLog, limiter: RateLimiter | None = None) -> None:
         """Ask and report elsewhere from now on: what was understood before is forgotten. Answers
         that are being waited for still come from where they were asked."""
-        self._answering.renew(ask, access)
+        self._answering.renew(ask, access, limiter)
 
     def stop_accepting(self) -> None:
         """Accept what is queued, and then no more."""

@@ -71,31 +71,49 @@ class Stream:
     def end(self) -> None:
         self.scope.cancel()
 
-    async def write(self, before: bytes, head: bytes, content: Content, length: int) -> None:
-        """Write `before`, `head` and the body of `length` bytes. Raises Gone, Truncated, and what
-        reading raises."""
+    async def write(
+        self,
+        before: bytes,
+        head: bytes,
+        content: Content,
+        length: int | None,
+        *,
+        chunked: bool = False,
+    ) -> None:
+        """Write `before`, `head` and the body of `length` bytes (None: as many as come), which may
+        be `chunked` (RFC 9112 section 7.1). Raises Gone, Truncated, and what reading raises."""
         if before:
             await self._send(memoryview(before))
         block = await self._read(content)
         self.has_begun = True
         self._written = -len(head)
         views = [memoryview(head)]
-        left = length
+        total = 0
         while block is not None:
-            left -= size_of(block)
-            if left < 0:
+            size = size_of(block)
+            total += size
+            if length is not None and total > length:
                 raise Truncated("the body is longer than was announced")
+            if chunked and size:  # of none would be the last
+                views.append(self._frame(b"%x\r\n" % size))
             if isinstance(block, FileBlock):
                 await self._send(*views, flags=socket.MSG_MORE)
                 await self._send_file(block)
             else:
                 await self._send(*views, memoryview(block).cast("B"))
-            views = []
+            views = [self._frame(b"\r\n")] if chunked and size else []
             block = await self._read(content)
-        if left:
+        if length is not None and total < length:
             raise Truncated("the body is shorter than was announced")
+        if chunked:
+            views.append(self._frame(b"0\r\n\r\n"))
         await self._send(*views)
         self.is_done = True
+
+    def _frame(self, framing: bytes) -> memoryview:
+        """Bytes that are none of the body's."""
+        self._written -= len(framing)
+        return memoryview(framing)
 
     async def _read(self, content: Content) -> bytes | memoryview | FileBlock | None:
         self._reading = True

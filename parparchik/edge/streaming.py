@@ -72,14 +72,19 @@ class Streaming:
     async def _run(
         self, connection: Connection, stream: Stream, content: Content, due: Due
     ) -> None:
-        structlog.contextvars.bind_contextvars(request_id=due.request_id.decode())
+        self._answering.access.begin(due.request_id, due.known.trace)
         ends = due.after is After.LINGER
-        head = self._answering.render_head(due.answer, due.request_id, ends=ends)
+        # Who does not know of chunks sees the end in the connection's: HTTP/1.0's always ends.
+        chunked = due.known.knows_chunks
+        head = self._answering.render_head(due.answer, due.request_id, ends=ends, chunked=chunked)
         broken: Answer | None = None
         reason = ""
         try:
             with stream.scope:
-                await stream.write(due.before, head, content, due.answer.size_bytes)
+                if due.answer.open_ended:
+                    await stream.write(due.before, head, content, None, chunked=chunked)
+                else:
+                    await stream.write(due.before, head, content, due.answer.size_bytes)
         except Gone:
             self._table.close(connection)
         except ParparchikError as error:

@@ -11,6 +11,7 @@ from parparchik.edge.head import Head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Understood
 from parparchik.model import Method, Question, Request
+from parparchik.rfc import trace_parent
 from parparchik.routes import normalise, presented_key
 
 Ask = Callable[[Request], Question | None]
@@ -18,6 +19,7 @@ Ask = Callable[[Request], Question | None]
 
 _METHODS: dict[bytes, Method] = {b"GET": "GET", b"HEAD": "HEAD"}
 _PERSONAL = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
+_ITS_OWN = frozenset({b"x-request-id", b"traceparent"})
 
 
 def understand(head: Head, ask: Ask, limits: Limits) -> Understood | None:
@@ -45,10 +47,13 @@ def understand(head: Head, ask: Ask, limits: Limits) -> Understood | None:
         ends=not head.keep_alive,
         request_id=request_id,
         forwarded_for=request.header(b"x-forwarded-for"),
+        knows_chunks=head.version == b"1",
+        api_key=request.api_key,
+        trace=trace_parent(headers),
     )
 
 
 def may_be_kept(head: Head) -> bool:
     """Whether the bytes of `head` may stay in memory: not with a secret, and to no purpose with an
     id that differs every time."""
-    return not any(name in _PERSONAL or name == b"x-request-id" for name, _ in head.fields)
+    return not any(name in _PERSONAL or name in _ITS_OWN for name, _ in head.fields)

@@ -30,6 +30,7 @@ from parparchik.rfc.ranges import (
     satisfy,
     unsatisfied_range,
 )
+from parparchik.rfc.trace_context import TraceParent, trace_parent
 
 __all__ = [
     "IDENTITY",
@@ -39,6 +40,7 @@ __all__ = [
     "Conditions",
     "ETag",
     "Outcome",
+    "TraceParent",
     "choose_coding",
     "coded_etag",
     "content_range",
@@ -60,5 +62,6 @@ __all__ = [
     "parse_ranges",
     "range_applies",
     "satisfy",
+    "trace_parent",
     "unsatisfied_range",
 ]

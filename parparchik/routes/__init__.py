@@ -3,7 +3,7 @@
 `Responder` is behind every plane: request in, question out, answers from that. The rest is pure.
 """
 
-from parparchik.routes.answers import failure, problem
+from parparchik.routes.answers import failure, problem, too_many_requests
 from parparchik.routes.authorize import CHALLENGE, Authenticator, presented_key
 from parparchik.routes.respond import Lookup, Relay, Responder
 from parparchik.routes.target import (
@@ -32,4 +32,5 @@ __all__ = [
     "path_of",
     "presented_key",
     "problem",
+    "too_many_requests",
 ]

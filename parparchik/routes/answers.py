@@ -5,6 +5,7 @@ What stands in a header is decided here, once, for every plane that writes answe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 import msgspec
@@ -58,6 +59,13 @@ def problem(status: int, reason: str = "", *, kind: str = "other") -> Answer:
     for the status's phrase."""
     body = _encode(_Problem(reason or HTTPStatus(status).phrase.lower()))
     return Answer(status, (_JSON,), body, kind)
+
+
+def too_many_requests(retry_after_s: int) -> Answer:
+    """429 (RFC 6585 section 4), which no cache may store."""
+    refusal = problem(429)
+    headers = (*refusal.headers, _NO_STORE, (b"retry-after", b"%d" % retry_after_s))
+    return replace(refusal, headers=headers)
 
 
 def failure(error: ParparchikError, *, kind: str) -> Answer:

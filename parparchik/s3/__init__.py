@@ -14,6 +14,7 @@ from parparchik.s3.client import S3Client
 from parparchik.s3.objects import S3Objects
 from parparchik.s3.sigv4 import Credentials
 from parparchik.s3.statistics import LATENCY_BOUNDS_S, OperationStatistics, S3Statistics
+from parparchik.s3.trace import pass_on_traceparent
 
 __all__ = [
     "LATENCY_BOUNDS_S",
@@ -23,4 +24,5 @@ __all__ = [
     "S3Client",
     "S3Objects",
     "S3Statistics",
+    "pass_on_traceparent",
 ]

@@ -14,6 +14,7 @@ from parparchik.s3.addressing import Origin
 from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.response import Reply, by_name
 from parparchik.s3.sigv4 import Pairs, canonical_query, encode_pairs
+from parparchik.s3.trace import current_traceparent
 
 DOCUMENT_MAX_BYTES = 16 << 20  # a list page of 1,000 of the longest keys has less than 10 MiB
 
@@ -69,6 +70,8 @@ class Caller:
     ) -> httpx.Response:
         """The response when its head has come; the caller closes it. Raises the same."""
         sent = {"host": self._origin.authority, **_HEADERS, **(headers or {})}
+        if traceparent := current_traceparent():
+            sent["traceparent"] = traceparent
         timeout = self._timeout
         if read_timeout_s is not None:
             timeout = {**timeout, "read": read_timeout_s}

@@ -24,6 +24,7 @@ from parparchik.s3.probing import Outcome, Probe
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser
 from parparchik.s3.sigv4 import EMPTY_PAYLOAD_SHA256, Credentials, sign_headers
+from parparchik.s3.trace import traced
 
 
 class Prober:
@@ -69,7 +70,7 @@ class Prober:
         prepared = self._prepared.get(key)
 
         async def talk(connection: Connection, parser: ResponseParser) -> None:
-            await connection.send(prepared.request)
+            await connection.send(traced(prepared.request))
             await receive_head(connection, parser)
 
         connection, parser = await converse(

@@ -17,6 +17,7 @@ from parparchik.s3.pool import Pool
 from parparchik.s3.prepared import Prepared
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser, object_head
+from parparchik.s3.trace import traced
 
 # What S3 says of an object; or its answer, if that is of another kind; or why there is none; or
 # None, if the connection had been closed before S3 can have read the request.
@@ -59,7 +60,7 @@ class Probe:
         self.deadline_s = deadline_s
         self._fd = self._reactor.wait(self._connection, self)
         try:
-            if self._connection.send_nowait(self._prepared.request):
+            if self._connection.send_nowait(traced(self._prepared.request)):
                 return True
         except httpx.WriteError:
             pass  # closed meanwhile

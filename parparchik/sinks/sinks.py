@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from parparchik.access import Observation
+from parparchik.access import Observation, TrustedProxies
 from parparchik.config.model import SinkConfig, SinksConfig
 from parparchik.errors import ConfigError
 from parparchik.metrics import SinkStatistics
@@ -21,7 +21,6 @@ from parparchik.sinks.http import HTTPDestination
 from parparchik.sinks.location import LocationDatabase
 from parparchik.sinks.measurement import NOWHERE, Measurement
 from parparchik.sinks.mongo import MongoDestination
-from parparchik.sinks.proxies import TrustedProxies
 from parparchik.sinks.tcp import TCPDestination
 
 _PORTS = {"influx": 8089, "akumuli": 8282}  # as the servers have them

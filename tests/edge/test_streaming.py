@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from parparchik.errors import Truncated
 from parparchik.model import Answer, FileBlock
 from tests.edge.conftest import Known, Running, read_all, read_until, until
-from tests.edge.streams import get, reply, streams
+from tests.edge.streams import get, reply, streams, until_reset
 from tests.mounts import Blocks
 
 END = b"GET /end HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
@@ -174,3 +175,43 @@ async def test_answers_without_a_body_have_no_length(up: Running, status: int) -
     assert data.count(b"content-length") == 1  # the last redirect's
     assert b"abc" not in data
     assert blocks.closed.is_set()
+
+
+async def test_a_body_of_unknown_length_comes_in_chunks_and_the_connection_goes_on(
+    up: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"from a file")
+    with path.open("rb") as file:
+        content = Blocks((b"", b"first,", FileBlock(file.fileno(), 0, 11), b"", b"!"))
+        answer = Answer(200, kind="site", content=content, open_ended=True)
+        up.routes.questions[b"/s"] = Known(answer)
+        async with await up.connect() as stream:
+            await stream.send_all(get())
+            received = await read_until(stream, b"0\r\n\r\n")
+            head, _, body = received.partition(b"\r\n\r\n")
+            assert b"transfer-encoding: chunked" in head.split(b"\r\n")
+            assert b"content-length" not in head
+            assert body == b"6\r\nfirst,\r\nb\r\nfrom a file\r\n1\r\n!\r\n0\r\n\r\n"
+            await stream.send_all(get(b"/next"))
+            assert b"http://s3/next" in await stream.receive_some()
+    assert content.closed.is_set()
+
+
+async def test_a_body_of_unknown_length_ends_with_the_connection_in_http_1_0(up: Running) -> None:
+    answer = Answer(200, kind="site", content=Blocks((b"a", b"bc")), open_ended=True)
+    up.routes.questions[b"/s"] = Known(answer)
+    async with await up.connect() as stream:
+        await stream.send_all(b"GET /s HTTP/1.0\r\n\r\n")
+        head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
+    assert body == b"abc"
+    assert b"transfer-encoding" not in head
+    assert b"content-length" not in head
+
+
+async def test_a_body_of_unknown_length_that_breaks_off_does_not_look_whole(up: Running) -> None:
+    content = Blocks((b"abc", Truncated("S3 broke off")))
+    up.routes.questions[b"/s"] = Known(Answer(200, kind="site", content=content, open_ended=True))
+    async with await up.connect() as stream:
+        await stream.send_all(get())
+        await until_reset(stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,6 +140,14 @@ def test_nothing_raises(control: str, expires: str) -> None:
     lifetime_s = freshness_lifetime_s(parse_cache_control(control), expires, NOW_S)
     assert lifetime_s is None or 0 <= lifetime_s <= FOREVER_S
     assert parse_age(control) >= 0
+
+
+@pytest.mark.parametrize("part", [", ", ",", "\t,", 'a=",', 'a="\\",', "a ;,", 'a="'])
+def test_a_long_one_takes_no_time(part: str) -> None:
+    """Whoever stores objects writes it. With a pattern that goes back, these take minutes."""
+    begun_s = time.process_time()
+    parse_cache_control(part * (64_000 // len(part)) + ";")
+    assert time.process_time() - begun_s < 2
 
 
 _names = st.sampled_from(["no-store", "no-cache", "private", "x", "max-age=5", 'y="a, b"'])

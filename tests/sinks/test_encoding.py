@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from parparchik.access import TrustedProxies
 from parparchik.errors import ConfigError
 from parparchik.sinks import akumuli, influx
 from parparchik.sinks.measurement import Location, Measurement
 from parparchik.sinks.mongo import document
-from parparchik.sinks.proxies import TrustedProxies
 
 PLACE = Location("Bad Homburg", "Europe", "Germany", "DE", "Hesse", 50.5, -8.25)
 FULL = Measurement(
