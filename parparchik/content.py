@@ -82,7 +82,8 @@ class Storing:
     """What is stored with an object's bytes, and on which conditions.
 
     `headers` as a Representation's. The digests are what the bytes have to have (raw, not hex);
-    conditions are sent as they are given.
+    conditions are sent as they are given. `part_bytes`: larger bodies go in parts of that size, two
+    of which are in memory at a time; 5 MiB at least, 0 for what suits most.
     """
 
     content_type: str = ""
@@ -91,6 +92,7 @@ class Storing:
     if_none_match: str = ""
     md5: bytes = b""
     sha256: bytes = b""
+    part_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

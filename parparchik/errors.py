@@ -135,6 +135,12 @@ class NoCredentials(Unavailable):
         return "no valid S3 credentials at present"
 
 
+class UpstreamTimeout(UpstreamError):
+    """A server that we stand before did not answer in time (RFC 9110 section 15.6.5)."""
+
+    status = 504
+
+
 class Truncated(UpstreamError):
     """S3 broke off within a body, or sent another than it had announced."""
 
@@ -168,6 +174,17 @@ class NotSupported(UpstreamError):
 class NoBucket(UpstreamError):
     """S3 says that the bucket itself does not exist (404 NoSuchBucket): a setting is wrong, so
     nothing can be concluded about a key."""
+
+
+class MetadataUnavailable(Unavailable):
+    """The database that knows which files there are does not work at present.
+
+    The message says which, and what to do about it; that is for operators.
+    """
+
+    @property
+    def client_message(self) -> str:
+        return "the metadata store does not work at present"
 
 
 class ClaimLost(Unavailable):

@@ -210,7 +210,7 @@ class Content(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds. Whoever takes a Content closes it, once or twice, read or not."""
+        """Give back what it holds. Whoever takes a Content closes it, read or not; once or more."""
         ...
 
 
@@ -222,7 +222,8 @@ class Answer:
     The body is ready bytes, or, where `content` is given, what that reads: then the answer is good
     for one request. `length` is what Content-Length says where that is not the size of `body`: of
     `content`, and of what an answer to HEAD leaves out. `kind` is what metrics count the request
-    under.
+    under. With `open_ended` nobody knows how long the content is before it ends: then there is no
+    Content-Length.
     """
 
     status: int
@@ -231,10 +232,11 @@ class Answer:
     kind: str = "other"
     content: Content | None = None
     length: int | None = None
+    open_ended: bool = False
 
     @property
     def size_bytes(self) -> int:
-        """What Content-Length says."""
+        """What Content-Length says, if there is one."""
         return len(self.body) if self.length is None else self.length
 
     @property
@@ -264,7 +266,7 @@ class Mount(Protocol):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it answers; the rest is 405 with these in Allow."""
+        """What it answers, somewhere below its path; `act` refuses the rest."""
         ...
 
     def ask(self, request: Request) -> Question:
@@ -272,7 +274,8 @@ class Mount(Protocol):
         ...
 
     async def act(self, request: Request, upload: Upload) -> Answer:
-        """Do what any other of the `methods` wants. The body need not be read to its end."""
+        """Do what any other method wants, or answer 405 with what there is at that path in Allow.
+        The body need not be read to its end."""
         ...
 
 

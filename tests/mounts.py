@@ -84,6 +84,8 @@ class FakeMount:
         return Asked(answer or (lambda: Answer(200, (), b"at " + request.target, "mount")))
 
     async def act(self, request: Request, upload: Upload) -> Answer:
+        if request.method not in self.methods:
+            return Answer(405, ((b"allow", ", ".join(self.methods).encode()),))
         self.asked.append(request)
         assert self.acts is not None
         return await self.acts(request, upload)

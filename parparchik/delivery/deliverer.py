@@ -14,6 +14,7 @@ from parparchik.delivery.wishes import Wishes, read_wishes
 from parparchik.model import Answer, Request
 
 _REMEMBERED_BYTES = 16 << 20
+_LONGEST_WISHES = 1024  # whoever sends more asks for memory, and nobody asks so again
 
 
 class Deliverer:
@@ -58,7 +59,7 @@ class Deliverer:
         answer = self._remembered.get(key, found, age_s)
         if answer is None:
             answer = self._make_nowait(wishes, serving, found)
-            if answer is not None:
+            if answer is not None and wishes.text_size <= _LONGEST_WISHES:
                 self._remembered.keep(key, found, age_s, answer)
         return answer
 

@@ -51,7 +51,9 @@ def plan(
         spans = satisfy(wishes.ranges, representation.size_bytes)
     coding = choose_coding(wishes.accept_encoding, offered) if spans is None else IDENTITY
     if wishes.conditions:
-        outcome, coding = _best(wishes, (coding, IDENTITY), etag, modified_s, now_s)
+        outcome, coding = _best(
+            wishes, tuple(dict.fromkeys((coding, IDENTITY))), etag, modified_s, now_s
+        )
         if outcome != "proceed":
             return Plan(304 if outcome == "not modified" else 412, coding)
     if spans is None:

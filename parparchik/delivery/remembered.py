@@ -45,6 +45,7 @@ class Remembered:
     def keep(self, key: Hashable, found: Found, age_s: int, answer: Answer) -> None:
         """Not what is good for one request, and not what is large: of that, sending is the work."""
         cost_bytes = _ENTRY_BYTES + len(found.body or b"") + len(answer.body)
+        cost_bytes += sum(len(value) for _, value in answer.headers)
         if answer.content is not None or cost_bytes > _LARGEST_BYTES:
             return
         before = self._kept.pop(key, None)

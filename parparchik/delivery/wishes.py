@@ -37,6 +37,11 @@ class Wishes(NamedTuple):
         return bool(self.conditions.if_none_match or self.conditions.if_modified_since)
 
     @property
+    def text_size(self) -> int:
+        """Characters of what the client wrote."""
+        return sum(map(len, self.conditions)) + len(self.if_range) + len(self.accept_encoding)
+
+    @property
     def only_span(self) -> Span | None:
         """The one span that is wanted whatever the object's size; None where that depends on it,
         or on what the object is."""

@@ -6,6 +6,7 @@ samples only when somebody scrapes.
 
 from parparchik.metrics.bytes import ByteSources
 from parparchik.metrics.collector import ConnectionStatistics, Sources
+from parparchik.metrics.dedup import no_dedup
 from parparchik.metrics.exposition import Exposition
 from parparchik.metrics.family import Family, Sum
 from parparchik.metrics.figures import CACHE_TYPE, STATS_TYPE
@@ -30,4 +31,5 @@ __all__ = [
     "Sources",
     "Sum",
     "Traffic",
+    "no_dedup",
 ]

@@ -63,15 +63,23 @@ def _tiers(
     limits = [("memory", memory_budget_bytes)]
     entries = [("memory", cache.memory_items)]
     evictions = [("memory", cache.evictions)]
+    evicted_at = [("memory", cache.evicted_at_s)]
     if disk is not None:
         held.append(("disk", disk.bytes))
         limits.append(("disk", disk.budget_bytes))
         entries.append(("disk", disk.files))
         evictions.append(("disk", disk.evictions))
+        evicted_at.append(("disk", disk.evicted_at_s))
     yield gauges("cache_bytes", "What is kept", "tier", held)
     yield gauges("cache_limit_bytes", "How much may be kept", "tier", limits)
     yield gauges("cache_entries", "Kept pieces of objects, and what is known", "tier", entries)
     yield counters("cache_evictions", "Entries that had to make room", ("tier",), evictions)
+    yield gauges(
+        "cache_last_eviction_timestamp_seconds",
+        "When the last had to; 0: never",
+        "tier",
+        evicted_at,
+    )
     yield gauge("cache_objects", "Objects known in memory", cache.objects)
     yield gauge("cache_absent_objects", "Objects known not to exist", cache.negatives)
 

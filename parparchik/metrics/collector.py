@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from parparchik import __version__
 from parparchik.metrics.bytes import ByteSources, byte_metrics
+from parparchik.metrics.dedup import AskDedup, dedup_metrics, no_dedup
 from parparchik.metrics.histogram import HistogramSnapshot
 from parparchik.metrics.http import http_metrics
 from parparchik.metrics.samples import counters, gauge, gauges, histograms
@@ -64,11 +65,16 @@ class StatisticsCollector(Collector):
     """Turns statistics into samples; holds no numbers itself."""
 
     def __init__(
-        self, sources: Sources, objects: ByteSources | None = None, sinks: AskSinks = tuple
+        self,
+        sources: Sources,
+        objects: ByteSources | None = None,
+        sinks: AskSinks = tuple,
+        dedup: AskDedup = no_dedup,
     ) -> None:
         self._sources = sources
         self._objects = objects
         self._sinks = sinks
+        self._dedup = dedup
 
     def collect(self) -> Iterator[Metric]:
         service = self._sources.service()
@@ -78,6 +84,7 @@ class StatisticsCollector(Collector):
         yield from http_metrics(self._sources.traffic)
         if self._objects is not None:
             yield from byte_metrics(self._objects)
+        yield from dedup_metrics(self._dedup())
         yield from sink_metrics(self._sinks)
         yield from _s3(self._sources.s3())
         yield from _connections(self._sources.connections())
@@ -162,13 +169,17 @@ def _s3(statistics: S3Statistics) -> Iterator[Metric]:
 
 
 def counted_by(
-    sources: Sources, objects: ByteSources | None, sinks: AskSinks = tuple
+    sources: Sources,
+    objects: ByteSources | None,
+    sinks: AskSinks = tuple,
+    dedup: AskDedup = no_dedup,
 ) -> Iterator[Metric]:
     """What ends with an application, and not with the process."""
     yield from _service(sources.service())
     yield from _s3(sources.s3())
     if objects is not None:
         yield from byte_metrics(objects)
+    yield from dedup_metrics(dedup())
     yield from sink_metrics(sinks)
 
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from parparchik.metrics.bytes import ByteSources
 from parparchik.metrics.collector import Sources, StatisticsCollector, counted_by
+from parparchik.metrics.dedup import AskDedup, no_dedup
 from parparchik.metrics.family import Family, Sum, family_of, metric_of
 from parparchik.metrics.figures import FIGURES
 from parparchik.metrics.sinks import AskSinks
@@ -31,15 +32,18 @@ class Exposition:
         earlier: Sum | None = None,
         objects: ByteSources | None = None,
         sinks: AskSinks = tuple,
+        dedup: AskDedup = no_dedup,
     ) -> None:
         """`earlier` has what others counted before in this process: counters never fall.
-        `objects` is for where objects are served, `sinks` for where figures are sent."""
+        `objects` is for where objects are served, `sinks` for where figures are sent,
+        `dedup` for where there is a dedup store."""
         self._sources = sources
         self._earlier = earlier
         self._objects = objects
         self._sinks = sinks
+        self._dedup = dedup
         self._registry = CollectorRegistry()
-        self._registry.register(StatisticsCollector(sources, objects, sinks))
+        self._registry.register(StatisticsCollector(sources, objects, sinks, dedup))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
@@ -58,7 +62,8 @@ class Exposition:
     def leave(self, earlier: Sum) -> None:
         """Another takes the place of these sources: what they have counted goes to `earlier`."""
         earlier.add_for_good(
-            family_of(metric) for metric in counted_by(self._sources, self._objects, self._sinks)
+            family_of(metric)
+            for metric in counted_by(self._sources, self._objects, self._sinks, self._dedup)
         )
 
 

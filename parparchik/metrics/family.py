@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 from prometheus_client.core import Metric
 
+from parparchik.metrics.dedup import OF_A_PASS, OF_THE_STORE
+
 Sample = tuple[str, tuple[str, ...], tuple[str, ...], float]
 """Name, label names, label values, value."""
 
@@ -25,6 +27,7 @@ class Family(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 _GROWING = ("counter", "histogram")
+_LASTING = ("parparchik_cache_last_eviction_timestamp_seconds",)
 
 
 def _first(one: float, _: float) -> float:
@@ -44,6 +47,9 @@ _COMBINE: dict[str, Callable[[float, float], float]] = {
     "parparchik_ready": _first,
     "parparchik_build_info": _first,
     "parparchik_s3_up": min,
+    "parparchik_cache_last_eviction_timestamp_seconds": max,
+    **{f"parparchik_dedup_{name}": _first for name in OF_THE_STORE},
+    **{f"parparchik_dedup_last_clean_{name}": max for name in OF_A_PASS},
     "process_max_fds": _first,
     "process_start_time_seconds": _first,
     "python_info": _first,
@@ -68,8 +74,10 @@ class Sum:
                 values[sample] = value if known is None else combine(known, value)
 
     def add_for_good(self, families: Iterable[Family]) -> None:
-        """Of a process that has ended: only what grows stays."""
-        self.add(family for family in families if family.type in _GROWING)
+        """Of a process that has ended: only what grows stays, and what was once."""
+        self.add(
+            family for family in families if family.type in _GROWING or family.name in _LASTING
+        )
 
     def families(self) -> list[Family]:
         return [

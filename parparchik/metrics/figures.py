@@ -7,6 +7,7 @@ like that, by an Accept header of its own: whatever carries a scrape carries the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -23,8 +24,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Sizes are of memory and disk together. `total_requests` and `avg_response_time_ms` are of
     the object gateway, the rest is of the cache, whoever it answered. `compression_ratio` is coded
     bytes by original ones, 1 where nothing was compressed; the other ratio is 0 where there was no
-    request. `last_cleanup_time` is null: room is made when it is needed, and nothing waits for a
-    clean-up to be gone."""
+    request. `last_cleanup_time` is when something last had to go to make room, in UTC as ISO 8601
+    has it; null where nothing ever had to."""
 
     hits: int
     misses: int
@@ -40,7 +41,8 @@ class Stats(msgspec.Struct, frozen=True):
 
 def stats(families: Iterable[Family]) -> bytes:
     """As JSON."""
-    value = _Values(families).value
+    known = _Values(families)
+    value, values = known.value, known.values
     hits, misses = int(value("cache_hits_total")), int(value("cache_misses_total"))
     requests = value(f"{REQUEST_SECONDS}_count", _GATEWAY)
     seconds = value(f"{REQUEST_SECONDS}_sum", _GATEWAY)
@@ -52,7 +54,7 @@ def stats(families: Iterable[Family]) -> bytes:
             current_size_bytes=int(value("cache_bytes")),
             max_size_bytes=int(value("cache_limit_bytes")),
             entry_count=int(value("cache_entries")),
-            last_cleanup_time=None,
+            last_cleanup_time=_time(values("cache_last_eviction_timestamp_seconds")),
             total_requests=int(requests),
             cache_hit_ratio=round(hits / (hits + misses), 4) if hits + misses else 0.0,
             avg_response_time_ms=round(seconds / requests * 1000, 3) if requests else 0.0,
@@ -89,6 +91,12 @@ FIGURES: dict[str, Callable[[Iterable[Family]], bytes]] = {
 """By media type."""
 
 
+def _time(each_s: Iterable[float]) -> str | None:
+    """The latest of times since 1970, of which 0 is none."""
+    latest_s = max(each_s, default=0.0)
+    return f"{datetime.fromtimestamp(latest_s, UTC):%Y-%m-%dT%H:%M:%SZ}" if latest_s else None
+
+
 class _Values:
     def __init__(self, families: Iterable[Family]) -> None:
         self._samples = [sample for family in families for sample in family.samples]
@@ -96,9 +104,13 @@ class _Values:
     def value(self, name: str, of: tuple[str, ...] | None = None) -> float:
         """The sum of the samples of that name, or of those with these label values; 0 without
         any."""
+        return sum(self.values(name, of))
+
+    def values(self, name: str, of: tuple[str, ...] | None = None) -> list[float]:
+        """Likewise, each by itself."""
         full = f"parparchik_{name}"
-        return sum(
+        return [
             value
             for sample, _, values, value in self._samples
             if sample == full and (of is None or values == of)
-        )
+        ]

@@ -24,7 +24,7 @@ import trio
 
 from parparchik.cache import Cache
 from parparchik.content import ObjectBytes, ObjectName
-from parparchik.errors import ClientError, ParparchikError
+from parparchik.errors import ClientError, ParparchikError, TooSlow
 from parparchik.model import Answer, Upload
 from parparchik.objects import problems
 from parparchik.objects.bodies import Bodies, read_all
@@ -36,6 +36,7 @@ from parparchik.routes import check_key
 
 MAX_KEYS = 1000  # S3's DeleteObjects takes no more
 MAX_BODY_BYTES = 1 << 20
+SLOWEST_S = 10.0  # all of a body: while it comes it has a place that others have not
 STATS_AT_A_TIME = 8  # of one request
 ALL_STATS_AT_A_TIME = 32
 
@@ -148,9 +149,13 @@ class Batch:
 
 
 async def _read_keys(upload: Upload) -> list[str]:
-    """Raises ClientError, TooLarge."""
+    """Raises ClientError, TooLarge, TooSlow."""
+    with trio.move_on_after(SLOWEST_S) as patience:
+        body = await read_all(upload)
+    if patience.cancelled_caught:
+        raise TooSlow(f"the list of keys has not come within {SLOWEST_S:g} s")
     try:
-        return _decode(await read_all(upload)).keys
+        return _decode(body).keys
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClientError(
             f'the body has to be JSON, {{"keys": [...]}} with 1 to {MAX_KEYS} strings: {error}'

@@ -63,7 +63,9 @@ class Gateway:
         self._bodies = Bodies(config.max_uploads, received)
         self._operations = Operations()
         self._writing = Writing(sources, cache, self._bodies, config.max_upload_bytes)
-        self._batch = Batch(sources, cache, self._bodies, self._permissions)
+        # Anybody may send a list: that must not take the places of those who may write.
+        self._lists = Bodies(config.max_uploads, received)
+        self._batch = Batch(sources, cache, self._lists, self._permissions)
 
     def ask(self, request: Request) -> Question:
         """What a GET or a HEAD asks. The query means nothing here."""
@@ -94,6 +96,8 @@ class Gateway:
             place = parse(request.target, self._mount)
             if request.method == "POST":
                 return await self._act_on_many(place, request, upload)
+            if request.method not in OF_AN_OBJECT:
+                return problems.no_such_method(OF_AN_OBJECT if place.key else ("POST",))
             return await self._act_on_one(place, request, upload)
         except ClientGone:
             raise
@@ -134,8 +138,8 @@ class Gateway:
     def statistics(self) -> GatewayStatistics:
         return GatewayStatistics(
             operations=self._operations.counts(),
-            bodies=self._bodies.inside,
-            refused_bodies=self._bodies.refused,
+            bodies=self._bodies.inside + self._lists.inside,
+            refused_bodies=self._bodies.refused + self._lists.refused,
         )
 
 

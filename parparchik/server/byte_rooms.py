@@ -12,18 +12,24 @@ from parparchik.delivery import CachedRelay, Deliverer
 from parparchik.model import Bucket
 from parparchik.objects import Gateway, GatewayStatistics
 from parparchik.routes import Authenticator, Relay
+from parparchik.server.shared_cache import Others, SharedCache
 from parparchik.server.supervise import BackgroundTask
 from parparchik.site import Site
 from parparchik.web import CacheControl, Place
 
+CACHE_DIR = "PARPARCHIK_CACHE_DIR"
+"""How errors call the directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class ByteRooms:
-    """`places` are the mounts, `relays` the buckets whose routes answer with the file. Is
+    """`places` are the mounts, `relays` the buckets whose routes answer with the file.
+    `shared_cache` is what all of them stand on: `object_cache`, one of several. Is
     `metrics.ByteSources`."""
 
     memory_budget_bytes: int
     object_cache: ObjectCache
+    shared_cache: SharedCache
     disk_store: DiskStore | None
     object_gateway: Gateway | None
     places: tuple[Place, ...]
@@ -35,6 +41,11 @@ class ByteRooms:
         yield "cache", self.object_cache.run
         if self.disk_store is not None:
             yield "cache on disk", self.disk_store.run
+
+    def let_go(self) -> None:
+        """Leave the directory to the cache that follows; what is in memory is still given."""
+        if self.disk_store is not None:
+            self.disk_store.let_go()
 
     def cache(self) -> CacheStatistics:
         return self.object_cache.statistics()
@@ -56,20 +67,28 @@ def build_byte_rooms(
     objects: Mapping[str, ObjectBytes],
     authenticator: Authenticator,
     received: Callable[[int], None],
+    others: Others,
 ) -> ByteRooms | None:
     """None where nothing is served but redirects. `objects` has every bucket by its name;
-    `received` is told the size of every body that was taken. Raises ConfigError."""
+    `received` is told the size of every body that was taken; `others` are the further caches of
+    these objects. A directory that another process still has is waited for. Raises ConfigError."""
     if not serves_bytes(config):
         return None
     settings = config.cache
     policy = policy_of(settings)
     disk = None
     if settings.directory is not None:
-        disk = DiskStore(settings.directory, settings.disk_bytes, setting="PARPARCHIK_CACHE_DIR")
-    cache = ObjectCache(settings, objects, disk)
+        disk = DiskStore(settings.directory, settings.disk_bytes, setting=CACHE_DIR, patient=True)
+    object_cache = ObjectCache(settings, objects, disk)
+    cache = SharedCache(object_cache, others)
     deliverer = Deliverer(cache, compress_max_bytes=settings.compress_max_bytes)
     compress_min_bytes = settings.compress_min_bytes if settings.compress else None
-    relay = CachedRelay(deliverer, policy, compress_min_bytes=compress_min_bytes)
+    relay = CachedRelay(
+        deliverer,
+        policy,
+        compress_min_bytes=compress_min_bytes,
+        needs_keys=authenticator.required,
+    )
     buckets = {each.bucket.name: each.bucket for each in config.buckets}
     places: list[Place] = []
     for site in config.sites:
@@ -94,7 +113,8 @@ def build_byte_rooms(
         places.append(Place("", config.objects.mount, gateway))
     return ByteRooms(
         memory_budget_bytes=settings.memory_bytes,
-        object_cache=cache,
+        object_cache=object_cache,
+        shared_cache=cache,
         disk_store=disk,
         object_gateway=gateway,
         places=tuple(places),

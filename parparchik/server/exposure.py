@@ -35,6 +35,23 @@ def writable_banner(config: Config, buckets: tuple[str, ...]) -> tuple[str, ...]
     )
 
 
+def open_dedup_banner(config: Config) -> tuple[str, ...]:
+    """What to tell the operator where anybody who reaches this server may change the dedup store;
+    nothing where not."""
+    dedup, server = config.dedup, config.server
+    if dedup is None or _is_loopback(server.host):
+        return ()
+    if config.auth.api_keys and dedup.write_needs_key:
+        return ()
+    return (
+        f"EVERYBODY WHO REACHES {server.host}:{server.port} CAN STORE AND DELETE FILES AT"
+        f" {dedup.mount}:",
+        "No API key is asked for there, as with a filetracker server.",
+        "Set PARPARCHIK_API_KEYS (filetracker's client has the key as the password in its URL), or",
+        "see to it that only trusted hosts reach this one.",
+    )
+
+
 def exposure_banner(config: Config, buckets: tuple[str, ...]) -> tuple[str, ...]:
     """What to tell the operator, in lines."""
     server = config.server

@@ -99,6 +99,9 @@ def configured_secrets(config: Config, environ: Mapping[str, str] | None = None)
     secrets += [site.auth_key for site in config.sites]
     for sink in config.sinks.sinks:
         secrets += [sink.token, urlsplit(sink.url).password or ""]
+    if config.dedup is not None:
+        urls = (config.dedup.metadata, config.dedup.upstream)
+        secrets += [urlsplit(url).password or "" for url in urls]
     for bucket in config.every_bucket:
         if keys := bucket.endpoint.keys:
             secrets += [keys.secret_access_key, keys.session_token or ""]

@@ -35,7 +35,9 @@ def open_log(config: LogConfig, *, now: Callable[[], float] = time.time) -> Text
         return sys.stderr
     try:
         config.directory.mkdir(parents=True, exist_ok=True)
-        files = DailyFiles(config.directory, config.keep_days, config.keep_bytes, now=now)
+        files = DailyFiles(
+            config.directory, config.keep_days, config.keep_bytes, echo=config.console, now=now
+        )
     except OSError as error:
         raise ConfigError(f"the log's directory: {error}") from None
     return io.TextIOWrapper(files, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
@@ -43,7 +45,8 @@ def open_log(config: LogConfig, *, now: Callable[[], float] = time.time) -> Text
 
 class DailyFiles(io.RawIOBase):
     """Takes whole lines. The names are `parparchik-<date>.log`, and for further parts of a day
-    `parparchik-<date>.<part>.log`. Raises OSError when made, never after."""
+    `parparchik-<date>.<part>.log`. With `echo` all goes to standard error too, otherwise only what
+    no file takes. Raises OSError when made, never after."""
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class DailyFiles(io.RawIOBase):
         keep_days: int,
         keep_bytes: int,
         *,
+        echo: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self._echo = echo
         self._directory = directory
         self._keep_days = keep_days
         self._keep_bytes = keep_bytes
@@ -70,11 +75,12 @@ class DailyFiles(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         data = bytes(data)
+        if self._echo:
+            _say(data)
         try:
             self._write(data)
         except OSError:
-            with suppress(OSError):
-                os.write(2, data)
+            self._spill(data)
         return len(data)
 
     def close(self) -> None:
@@ -92,8 +98,11 @@ class DailyFiles(io.RawIOBase):
         self._room_bytes -= written
         self._torn = written < len(piece)
         if self._torn:
-            with suppress(OSError):
-                os.write(2, piece[written:])
+            self._spill(piece[written:])
+
+    def _spill(self, data: bytes) -> None:
+        if not self._echo:
+            _say(data)
 
     def _look(self, now_s: float) -> None:
         """Have the right file open."""
@@ -161,3 +170,9 @@ class DailyFiles(io.RawIOBase):
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+
+def _say(data: bytes) -> None:
+    """Standard error may be closed or full: that stops nobody."""
+    with suppress(OSError):
+        os.write(2, data)

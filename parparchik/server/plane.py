@@ -16,7 +16,7 @@ from typing import Protocol
 
 import trio
 
-from parparchik.access import AccessLog, RequestIds
+from parparchik.access import AccessLog, RateLimiter, RequestIds
 from parparchik.config.model import ServerConfig
 from parparchik.edge import Edge, Limits
 from parparchik.metrics import ConnectionStatistics
@@ -35,11 +35,12 @@ Ask = Callable[[Request], Question | None]
 @dataclass(frozen=True, slots=True)
 class Answering:
     """What is asked: about files by the edge, about everything by Hypercorn; and where that is
-    recorded."""
+    recorded. `limiter` is the edge's to ask; the app asks it itself."""
 
     ask: Ask
     app: ASGIApp
     access: AccessLog
+    limiter: RateLimiter | None = None
 
 
 class Answerer(Protocol):
@@ -76,6 +77,7 @@ class Plane:
             hand_over=self._connections.hand_over,
             access=answering.access,
             request_ids=request_ids,
+            limiter=answering.limiter,
             limits=Limits(
                 max_connections=config.max_connections,
                 header_timeout_s=config.header_timeout_s,
@@ -101,7 +103,7 @@ class Plane:
         answering = application.answering
         self._connections.app = answering.app
         self._connections.house.access = answering.access
-        self._edge.renew(ask=answering.ask, access=answering.access)
+        self._edge.renew(ask=answering.ask, access=answering.access, limiter=answering.limiter)
 
     async def serve(
         self,

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 import structlog
 import trio
 
+from parparchik.cache import discard_directory
 from parparchik.config import Loaded
 from parparchik.config.model import Config, ServerConfig
 from parparchik.errors import ConfigError, ParparchikError
 from parparchik.registry import PersistFailed
+from parparchik.server.byte_rooms import CACHE_DIR
 from parparchik.server.log import configure_logging, configured_secrets
 from parparchik.server.tls import Pem, read_pem
 from parparchik.server.wire import Application, Process
@@ -154,10 +156,19 @@ class Reloader:
         self._alive.append(new)
         self._scope = scope
         old.exposition.leave(self._process.earlier)
+        self._hand_over_cache(old, new)
         self._configure_logging(new.config)
         buckets = {each.bucket.name: each.bucket.type for each in new.config.buckets}
         log.info("settings changed", buckets=buckets, verify=new.config.routes.verify)
         self._nursery.start_soon(self._retire, old, old_scope)
+
+    def _hand_over_cache(self, old: Application, new: Application) -> None:
+        """The directory goes to the new cache. What the old one has in memory it keeps for the
+        requests that it was asked before; no further ones come to it. An upload among these tells
+        the new cache when it is done (`Siblings`), as the new one tells the old."""
+        old.let_go()
+        if old.directory not in (None, new.directory):
+            self._nursery.start_soon(discard_directory, old.directory, CACHE_DIR)
 
     async def _retire(self, old: Application, scope: trio.CancelScope) -> None:
         """Requests that it was asked before may still be under way, and need its tasks."""

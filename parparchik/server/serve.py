@@ -10,12 +10,15 @@ import structlog
 import trio
 
 from parparchik import __version__
+from parparchik.cache import check_directory
 from parparchik.config import Loaded
 from parparchik.config.model import Config
 from parparchik.registry import PersistFailed, Service
+from parparchik.server.byte_rooms import CACHE_DIR
 from parparchik.server.exposure import (
     exposed_buckets,
     exposure_banner,
+    open_dedup_banner,
     writable_banner,
     writable_buckets,
 )
@@ -82,15 +85,20 @@ async def serve(
 
     def build(config: Config) -> Application:
         lines = access_lines(config.log, secrets=configured_secrets(config, environ))
-        return build_application(config, build_s3(config, environ), process, lines)
+        s3 = build_s3(config, environ)
+        return build_application(config, s3, process, lines, keeps_objects=alone)
 
+    alone = worker_count(config.server) == 1
     application = build(config)
     answers: Answers
     lives: Lives
-    if worker_count(config.server) == 1:
+    if alone:
         answers = lives = build_plane(config.server, application, process)
+        if application.directory is not None:
+            await check_directory(application.directory, CACHE_DIR)
     else:
-        answers = lives = WorkerGroup(worker_command, application, environ)
+        answers = lives = group = WorkerGroup(worker_command, application, environ)
+        await group.claim_directory()
     sockets = await listen(config.server, environ)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -128,6 +136,8 @@ def _introduce(config: Config, warnings: Sequence[str]) -> None:
         )
     if writable := writable_buckets(config):
         log.warning("buckets can be written by everybody", banner=writable_banner(config, writable))
+    if banner := open_dedup_banner(config):
+        log.warning("the dedup store can be written by everybody", banner=banner)
 
 
 async def answer_until(

@@ -6,24 +6,35 @@ What a room asks for as a Protocol or a callable, it is given here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import trio
 
-from parparchik.access import AccessLog, Lines, Observe, RequestIds
+from parparchik.access import (
+    AccessLog,
+    Lines,
+    Observe,
+    RateLimiter,
+    RequestIds,
+    TrustedProxies,
+)
 from parparchik.config.model import Config, ServerConfig
 from parparchik.content import ObjectBytes
 from parparchik.errors import NoCredentials
-from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic
+from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic, no_dedup
 from parparchik.model import ObjectStore
 from parparchik.registry import Service, ServiceStatistics
 from parparchik.routes import Authenticator, Lookup, Responder
-from parparchik.s3 import S3Client, S3Statistics
+from parparchik.s3 import S3Client, S3Statistics, pass_on_traceparent
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.byte_rooms import ByteRooms, build_byte_rooms, serves_bytes
+from parparchik.server.dedup_rooms import DedupRooms, build_dedup_rooms
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.readiness import Ending, ProcessReadiness
+from parparchik.server.shared_cache import Siblings
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate
 from parparchik.sinks import Sinks
@@ -45,12 +56,14 @@ READY_POLL_S = 0.05
 @dataclass(frozen=True, slots=True)
 class S3:
     """All that speaks to S3. `stores` are the buckets with routes; `objects` has every bucket by
-    its name, where bytes are served. `tasks` have to run for it to go on working."""
+    its name, where bytes are served; `dedup_lister` is the dedup store's. `tasks` have to run for
+    it to go on working."""
 
     client: S3Client
     stores: tuple[ObjectStore, ...]
     credentials: CredentialStores
     objects: Mapping[str, ObjectBytes] = field(default_factory=dict)
+    dedup_lister: ObjectStore | None = None
 
     @property
     def tasks(self) -> tuple[tuple[str, BackgroundTask], ...]:
@@ -78,9 +91,13 @@ def build_s3(config: Config, environ: Mapping[str, str]) -> S3:
     )
     bucket_objects = {
         each.bucket.name: client.objects(each, credentials.for_endpoint(each.endpoint).current)
-        for each in (config.every_bucket if serves_bytes(config) else ())
+        for each in (config.every_bucket if serves_bytes(config) or config.dedup else ())
     }
-    return S3(client, stores, credentials, bucket_objects)
+    dedup_lister = None
+    if config.dedup is not None:
+        (its,) = (e for e in config.every_bucket if e.bucket.name == config.dedup.bucket)
+        dedup_lister = client.bucket(its, credentials.for_endpoint(its.endpoint).current)
+    return S3(client, stores, credentials, bucket_objects, dedup_lister)
 
 
 @asynccontextmanager
@@ -108,6 +125,7 @@ class Process:
         self.request_ids = RequestIds()
         self.ending = Ending()
         self.earlier = Sum()  # what applications have counted that are no more
+        self.caches = Siblings()
         self.connections: Callable[[], ConnectionStatistics] = ConnectionStatistics
 
 
@@ -143,7 +161,9 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Everything but the sockets: what one set of settings makes."""
+    """Everything but the sockets: what one set of settings makes. `directory` is where this process
+    has a cache on disk, if at all, and `let_go` leaves it to another one; within `present` the
+    cache is told what others have changed."""
 
     config: Config
     answering: Answering
@@ -152,12 +172,15 @@ class Application:
     exposition: Exposition
     supervisor: Supervisor
     tasks: tuple[tuple[str, BackgroundTask], ...]
+    directory: Path | None = None
+    let_go: Callable[[], None] = lambda: None
+    present: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def run(
         self, *, task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run the tasks, each supervised, until cancelled; starts with the scope to do it by."""
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as scope, self.present():
             async with trio.open_nursery() as nursery:
                 for name, task in self.tasks:
                     nursery.start_soon(self.supervisor.run, name, task)
@@ -175,6 +198,7 @@ def build_answering(
     lines: Lines | None,
     *,
     byte_rooms: ByteRooms | None,
+    dedup_rooms: DedupRooms | None,
     lookup: Lookup,
     service: RegistryService,
     files: Files,
@@ -186,35 +210,68 @@ def build_answering(
     records them; `lines` take the access log."""
     caching = None if byte_rooms is None else byte_rooms.control
     authenticator = Authenticator(config.auth)
-    management = Management(config, service, files, readiness, exposition, authenticator, caching)
+    checks = None if dedup_rooms is None else dedup_rooms.health.check
+    management = Management(
+        config, service, files, readiness, exposition, authenticator, caching, checks
+    )
     relays = {} if byte_rooms is None else byte_rooms.relays
     responder = Responder(lookup, s3.stores, config.routes, config.auth, relays=relays)
-    mounts = Mounts(() if byte_rooms is None else byte_rooms.places, responder)
-    access = AccessLog(process.traffic, lines, observe)
+    places = (
+        *(() if byte_rooms is None else byte_rooms.places),
+        *(() if dedup_rooms is None else (dedup_rooms.place,)),
+    )
+    mounts = Mounts(places, responder)
+    pass_on = pass_on_traceparent if config.log.trace else None
+    access = AccessLog(process.traffic, lines, observe, pass_on)
+    limiter = None
+    if config.limits.requests_per_second:
+        proxies = TrustedProxies(config.sinks.trusted_proxies)
+        limiter = RateLimiter(config.limits, proxies, authenticator)
     timeout_s = config.objects.upload_timeout_s if config.objects else UPLOAD_TIMEOUT_S
     front = Front(
         *(mounts, create_management(management), access, process.request_ids),
+        limiter=limiter,
         upload_timeout_s=timeout_s,
     )
-    return Answering(mounts.ask, front, access)
+    return Answering(mounts.ask, front, access, limiter)
 
 
 def build_application(
-    config: Config, s3: S3, process: Process, lines: Lines | None = None
+    config: Config,
+    s3: S3,
+    process: Process,
+    lines: Lines | None = None,
+    *,
+    keeps_objects: bool = True,
 ) -> Application:
-    """The registry on `s3`, and all that answers for it. `lines` take the access log."""
+    """The registry on `s3`, and all that answers for it. `lines` take the access log.
+    `keeps_objects` is False where others answer, and this process needs no cache."""
     supervisor = Supervisor(process.supervisor)
     service = Service(s3.stores, config.routes)
     readiness = ProcessReadiness(service, supervisor, process.ending)
     sources = Sources(process, service, s3.client, readiness, supervisor)
-    byte_rooms = build_byte_rooms(
-        *(config, s3.objects, Authenticator(config.auth), process.traffic.received)
+    # Also where others answer: here it is told when its settings cannot work.
+    dedup_rooms = build_dedup_rooms(
+        *(config, s3.objects, s3.dedup_lister),
+        *(Authenticator(config.auth), process.traffic.received),
     )
+    if not keeps_objects:
+        dedup_rooms = None
+    byte_rooms = None
+    if keeps_objects:
+        byte_rooms = build_byte_rooms(
+            *(config, s3.objects, Authenticator(config.auth), process.traffic.received),
+            others=process.caches,
+        )
     sinks = Sinks(config.sinks)
-    exposition = Exposition(sources, process.earlier, byte_rooms, sinks.statistics)
+    dedup_statistics = no_dedup if dedup_rooms is None else dedup_rooms.statistics
+    exposition = Exposition(
+        sources, process.earlier, byte_rooms, sinks.statistics, dedup_statistics
+    )
     answering = build_answering(
         *(config, s3, process, lines),
         byte_rooms=byte_rooms,
+        dedup_rooms=dedup_rooms,
         lookup=service,
         service=service,
         files=service,
@@ -233,9 +290,10 @@ def build_application(
         ("verification", service.renew),
         ("manifest writer", service.write_manifests),
         *(() if byte_rooms is None else byte_rooms.tasks),
+        *(() if dedup_rooms is None else dedup_rooms.tasks),
         *((("sinks", sinks.run),) if sinks.wanted else ()),
     )
-    return Application(
+    application = Application(
         *(
             config,
             answering,
@@ -245,6 +303,14 @@ def build_application(
             supervisor,
         ),
         tasks,
+    )
+    if byte_rooms is None:
+        return application
+    return replace(
+        application,
+        directory=config.cache.directory,
+        let_go=byte_rooms.let_go,
+        present=partial(process.caches.present, byte_rooms.shared_cache),
     )
 
 

@@ -82,7 +82,7 @@ class Site:
     async def act(self, request: Request, upload: Upload) -> Answer:
         if request.method == "OPTIONS":
             return self._cors.options(request)
-        if request.method == "DELETE" and self._is_clearing(request):
+        if self._is_clearing(request):
             return await self._clearing.answer(request)
         return pages.problem(
             405,

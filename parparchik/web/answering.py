@@ -57,11 +57,11 @@ async def _write_blocks(exchange: Exchange, answer: Answer, content: Content) ->
     left = answer.size_bytes
     while block is not None:
         left -= size_of(block)
-        if left < 0:
+        if left < 0 and not answer.open_ended:
             raise Truncated("the body is longer than was announced")
         await _write(exchange, block, more=True)
         block = await content.read()
-    if left:
+    if left and not answer.open_ended:
         raise Truncated("the body is shorter than was announced")
     await exchange.write(b"", more=False)
 

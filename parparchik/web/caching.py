@@ -94,8 +94,7 @@ class CacheControl:
             return Purged(sum(counts))
         self._check(purge.bucket)
         if purge.key is not None:
-            await self._cache.invalidate(ObjectName(purge.bucket, purge.key))
-            return Purged(1)
+            return Purged(await self._cache.invalidate(ObjectName(purge.bucket, purge.key)))
         return Purged(await self._cache.invalidate_prefix(purge.bucket, purge.prefix or ""))
 
     async def warm(self, warm: Warm) -> Warmed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -49,10 +50,11 @@ class BriefStatus(msgspec.Struct, frozen=True):
     ready: bool
 
 
-class Health(msgspec.Struct, frozen=True):
-    """Answer to /health."""
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Answer to /health. `checks` are of what the dedup store stands on, "ok" or why not."""
 
-    status: Literal["healthy"]
+    status: Literal["healthy", "unhealthy"]
+    checks: Mapping[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -12,23 +12,25 @@ from dataclasses import dataclass
 class Endpoint:
     """`name` is what metrics count its requests under; `paths` begins with the proper spelling,
     the others are what existing clients ask for. A larger body than `largest_body_bytes` is
-    refused, also where none is wanted."""
+    refused, also where none is wanted. `is_limited` is false for what watches over the process:
+    nobody's limit counts there."""
 
     name: str
     paths: tuple[str, ...]
     methods: tuple[str, ...] = ("GET", "HEAD")
     largest_body_bytes: int = 65_536
+    is_limited: bool = True
 
 
 ENDPOINTS = (
     Endpoint("status", ("/status",)),
-    Endpoint("readiness", ("/readiness", "/redines")),
-    Endpoint("healthcheck", ("/healthcheck", "/helthcheck")),
+    Endpoint("readiness", ("/readiness", "/redines"), is_limited=False),
+    Endpoint("healthcheck", ("/healthcheck", "/helthcheck"), is_limited=False),
     Endpoint("list", ("/list",)),
     Endpoint("update", ("/update",)),
     Endpoint("relocate", ("/relocate",), methods=("POST",)),
-    Endpoint("metrics", ("/metrics",)),
-    Endpoint("health", ("/health",)),
+    Endpoint("metrics", ("/metrics",), is_limited=False),
+    Endpoint("health", ("/health",), is_limited=False),
     Endpoint("stats", ("/stats",)),
     Endpoint("cache_stats", ("/cache/stats",)),
     Endpoint("cache_purge", ("/cache/purge",), methods=("POST",)),

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from parparchik.access import RequestIds, is_sane_request_id
 from parparchik.model import Answer, Headers, Request
+from parparchik.rfc import TraceParent, trace_parent
 from parparchik.routes import normalise, path_of, presented_key
 from parparchik.web.protocols import Message, Scope, Send
 
@@ -48,6 +49,10 @@ class Exchange:
         )
 
     @cached_property
+    def trace(self) -> TraceParent | None:
+        return trace_parent(self.request.headers)
+
+    @cached_property
     def path(self) -> bytes:
         return path_of(self.request.target)
 
@@ -69,10 +74,10 @@ class Exchange:
 
     async def begin(self, answer: Answer) -> None:
         """Write an answer's head, with what its author leaves to the plane: here Content-Length and
-        the request id; Hypercorn adds Date and, where needed, Connection."""
+        the request id; Hypercorn adds Date and, where needed, Connection and Transfer-Encoding."""
         self.kind = answer.kind
         headers = list(answer.headers)
-        if answer.has_body:
+        if answer.has_body and not answer.open_ended:
             headers.append((b"content-length", b"%d" % answer.size_bytes))
         await self.send(
             {"type": "http.response.start", "status": answer.status, "headers": headers}

@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 import trio
 
-from parparchik.access import CLIENT_GONE, AccessLog, RequestIds
+from parparchik.access import CLIENT_GONE, AccessLog, RateLimiter, RequestIds
 from parparchik.errors import ClientGone, ParparchikError
 from parparchik.model import Answer, Mount
 from parparchik.routes import failure, problem
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 class Front:
     """The ASGI app that a server is given. `upload_timeout_s` may pass without a byte of a body
-    that somebody wants."""
+    that somebody wants. `limiter` says who asks too often."""
 
     def __init__(
         self,
@@ -42,12 +42,14 @@ class Front:
         access: AccessLog,
         request_ids: RequestIds,
         *,
+        limiter: RateLimiter | None = None,
         upload_timeout_s: float = UPLOAD_TIMEOUT_S,
     ) -> None:
         self._mounts = mounts
         self._management = management
         self._access = access
         self._request_ids = request_ids
+        self._limiter = limiter
         self._upload_timeout_s = upload_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +60,7 @@ class Front:
 
     async def _exchange(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         began = trio.current_time()
-        structlog.contextvars.bind_contextvars(request_id=exchange.request_id.decode())
+        self._access.begin(exchange.request_id, exchange.trace)
         try:
             await self._serve(scope, receive, exchange)
         except ClientGone:
@@ -74,16 +76,23 @@ class Front:
         request = exchange.request
         mount = self._mounts.find(request.header(b"host"), exchange.path)
         endpoint = BY_PATH.get(exchange.path) if mount is None else None
+        if self._limiter is not None and (endpoint is None or endpoint.is_limited):
+            forwarded_for = request.header(b"x-forwarded-for")
+            too_many = self._limiter.refuse(exchange.client, request.api_key, forwarded_for)
+            if too_many is not None:
+                await give_unread(exchange, receive, too_many)
+                return
         whose = mount or endpoint
         methods = whose.methods if whose else _ASKING
-        if request.method not in methods:
+        acts = mount is not None and request.method not in _ASKING  # what it has not it refuses
+        if request.method not in methods and not acts:
             refusal = problem(405)
             allow = (b"allow", ", ".join(methods).encode())
             refusal = replace(refusal, headers=(*refusal.headers, allow))
             await give_unread(exchange, receive, refusal)
             return
         go_ahead = go_ahead_of(scope)
-        if mount is not None and request.method not in _ASKING:
+        if mount is not None and acts:
             upload = RequestBody(
                 receive, go_ahead, request.headers, timeout_s=self._upload_timeout_s
             )
@@ -144,6 +153,7 @@ class Front:
             size_bytes=exchange.sent_bytes,
             headers=exchange.headers,
             forwarded_for=exchange.request.header(b"x-forwarded-for"),
+            trace=exchange.trace,
         )
         record.add(seconds, exchange.client, exchange.request_id)
         self._access.flush()

@@ -21,6 +21,7 @@ from parparchik.config.model import Config
 from parparchik.errors import (
     BadTarget,
     ClientError,
+    Forbidden,
     ParparchikError,
     Unauthorized,
     Unavailable,
@@ -32,7 +33,15 @@ from parparchik.web import documents
 from parparchik.web.caching import Caching, Purge, Warm
 from parparchik.web.endpoints import ENDPOINTS
 from parparchik.web.listing import listing
-from parparchik.web.protocols import ASGIApp, Exposition, Files, Readiness, RegistryService
+from parparchik.web.nearby import is_from_here
+from parparchik.web.protocols import (
+    ASGIApp,
+    Checks,
+    Exposition,
+    Files,
+    Readiness,
+    RegistryService,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +53,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Management:
     """The views, one method per endpoint, and what they stand on. `caching` is None where no
-    objects are served and nothing is cached."""
+    objects are served and nothing is cached, `checks` where /health has none to make."""
 
     config: Config
     service: RegistryService
@@ -53,6 +62,7 @@ class Management:
     exposition: Exposition
     authenticator: Authenticator
     caching: Caching | None = None
+    checks: Checks | None = None
 
     async def status(self) -> Response:
         ready = self.readiness.reason() is None
@@ -122,7 +132,10 @@ class Management:
         return Response(body, content_type=content_type)
 
     async def health(self) -> Response:
-        return _json(documents.Health("healthy"))
+        checks = {} if self.checks is None else await self.checks()
+        if all(outcome == "ok" for outcome in checks.values()):
+            return _json(documents.Health("healthy", checks))
+        return _json(documents.Health("unhealthy", checks), status=503)
 
     async def stats(self) -> Response:
         return await self._figures(STATS_TYPE)
@@ -131,11 +144,11 @@ class Management:
         return await self._figures(CACHE_TYPE)
 
     async def cache_purge(self) -> Response:
-        caching = self._authorize_caching()
+        caching = self._authorize_change()
         return _json(await caching.purge(await _document(Purge)))
 
     async def cache_warm(self) -> Response:
-        caching = self._authorize_caching()
+        caching = self._authorize_change()
         return _json(await caching.warm(await _document(Warm)))
 
     async def _figures(self, kind: str) -> Response:
@@ -149,6 +162,16 @@ class Management:
         if self.caching is None:
             raise NotFound
         return self.caching
+
+    def _authorize_change(self) -> Caching:
+        """Where nobody has a key, the public of a website shall not empty its cache or have all of
+        its bucket fetched: then that is for this machine alone."""
+        caching = self._authorize_caching()
+        client = request.scope["client"]
+        headers = tuple(request.scope["headers"])
+        if self.authenticator.required or is_from_here(client[0] if client else "", headers):
+            return caching
+        raise Forbidden("without API keys in the settings this is for the machine itself alone")
 
     def _authorized(self) -> bool:
         headers = request.scope["headers"]

@@ -5,14 +5,16 @@ API is not there either, not even its probes; these are for whoever reaches the 
 name or by address. Where no host is named, the management API's exact paths go before every mount,
 and the file routes have what is left.
 
-Paths are compared as they come over the wire, byte by byte.
+The beginnings of paths are compared decoded, however they came over the wire: what means a path of
+one mount must not find another mount, which might serve the same object to anybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import unquote_to_bytes
 
 from parparchik.errors import ParparchikError
 from parparchik.model import Answer, Mount, Question, Request, Unfinished, Upload
@@ -20,15 +22,15 @@ from parparchik.routes import failure, path_of, problem
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.protocols import FileRoutes
 
-_UNRESERVED_IN_PATHS = "/!$&'()*+,;=:@~"
-
 
 class Place(NamedTuple):
-    """`host` is a name, '' for any; `prefix` a path that begins and ends with a slash."""
+    """`host` is a name, '' for any; `prefix` a path that begins and ends with a slash. `exactly`
+    are paths below it that it answers before the management API does."""
 
     host: str
     prefix: str
     mount: Mount
+    exactly: frozenset[bytes] = frozenset()
 
 
 class Mounts:
@@ -45,12 +47,15 @@ class Mounts:
         self._reserved = reserved
         self._anywhere: list[tuple[bytes, Mount]] = []
         self._by_host: dict[bytes, list[tuple[bytes, Mount]]] = {}
+        places = tuple(places)
         for place in sorted(places, key=lambda place: -len(place.prefix)):
-            prefix = quote(place.prefix, safe=_UNRESERVED_IN_PATHS).encode()
             at = self._anywhere
             if place.host:
                 at = self._by_host.setdefault(_name_of(place.host.encode("idna")), [])
-            at.append((prefix, place.mount))
+            at.append((place.prefix.encode(), place.mount))
+        self._exactly = {
+            path: place.mount for place in places if not place.host for path in place.exactly
+        }
 
     def find(self, host: bytes, path: bytes) -> Mount | None:
         """Whose a path of a host is, both as they came; None: the management API's or a file
@@ -59,7 +64,9 @@ class Mounts:
             there = self._by_host.get(_name_of(host))
             if there is not None:
                 return _longest(there, path) or NOBODY
-        return None if path in self._reserved else _longest(self._anywhere, path)
+        if path in self._reserved:
+            return self._exactly.get(path)
+        return _longest(self._anywhere, path)
 
     def ask(self, request: Request) -> Question | None:
         """What a GET or a HEAD asks; None where that is for the web plane to answer."""
@@ -98,7 +105,9 @@ class _Nobody:
         return Settled(problem(404, kind="unknown"))
 
     async def act(self, request: Request, upload: Upload) -> Answer:
-        return problem(405)
+        refusal = problem(405)
+        allow = (b"allow", ", ".join(self.methods).encode())
+        return replace(refusal, headers=(*refusal.headers, allow))
 
 
 NOBODY = _Nobody()
@@ -106,6 +115,8 @@ NOBODY = _Nobody()
 
 
 def _longest(places: Sequence[tuple[bytes, Mount]], path: bytes) -> Mount | None:
+    if b"%" in path:
+        path = unquote_to_bytes(path)
     for prefix, mount in places:
         # Without its last slash it is the mount's too: that knows where to send whoever asks.
         if path.startswith(prefix) or path == prefix[:-1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from parparchik.model import Entry, Question, Request
@@ -13,6 +13,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Checks = Callable[[], Awaitable[Mapping[str, str]]]
+"""Whether other systems work that we need: "ok" or why not, by the name of each. Takes no longer
+than a probe waits."""
 
 
 class FileRoutes(Protocol):

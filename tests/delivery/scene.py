@@ -120,7 +120,7 @@ class FakeCache:
         key = (found.name, found.representation.etag, coding)
         return (self.variants[key] or Absent()) if key in self.variants else None
 
-    async def invalidate(self, *names: ObjectName) -> None:
+    async def invalidate(self, *names: ObjectName) -> int:
         raise AssertionError("delivery never writes")
 
     async def invalidate_prefix(self, bucket: str, prefix: str) -> int:

@@ -34,3 +34,21 @@ async def test_s3_is_away(scene: Scene) -> None:
     answer = await relay(scene).ask(request_with(), ENTRY, absent=ABSENT).answer()
     assert (answer.status, answer.kind) == (503, "private")
     assert (b"retry-after", b"7") in answer.headers
+
+
+async def test_files_behind_a_key_are_nobody_elses(scene: Scene) -> None:
+    """A cache in front of us would give them to whoever has no key."""
+    scene.put("film.mp4", b"0123456789")
+    for needs_keys, public, vary in (
+        (True, False, "authorization, x-api-key"),
+        (True, True, None),
+        (False, False, None),
+    ):
+        relay = CachedRelay(
+            scene.deliverer, Policy(), compress_min_bytes=None, needs_keys=needs_keys
+        )
+        entry = Entry("film.mp4", Bucket("bucket", public=public), 10)
+        question = relay.ask(request_with(), entry, absent=ABSENT)
+        answer = question.answer_nowait() or await question.answer()
+        vary_headers = [value for name, value in answer.headers if name == b"vary"]
+        assert vary_headers == ([vary.encode()] if vary else [])

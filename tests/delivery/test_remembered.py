@@ -92,6 +92,26 @@ def test_memory_is_bounded(memory: Scene) -> None:
     assert remembered.get(10, founds[10], 1) is None
 
 
+def test_long_headers_count(memory: Scene) -> None:
+    remembered = Remembered(100_000)
+    found = memory.put("a", b"")
+    for n in range(20):
+        remembered.keep(n, found, 0, Answer(200, ((b"x-amz-meta-a", b"x" * 10_000),)))
+    assert len(remembered) == 100_000 // (10_000 + 4096)
+
+
+@pytest.mark.parametrize("name", ["if_none_match", "if_match", "if_range", "accept_encoding"])
+async def test_nor_does_a_client_fill_the_memory_with_what_it_sends(
+    memory: Scene, name: str
+) -> None:
+    memory.put("a", b"hello")
+    fields = {name: '"x"' + " " * 2000, **({"range": "bytes=0-1"} if name == "if_range" else {})}
+    request = request_with(**fields)
+    one = memory.deliverer.answer_nowait(request, serving("a"))
+    assert one is not None
+    assert memory.deliverer.answer_nowait(request, serving("a")) is not one
+
+
 async def test_large_answers_and_streams_are_not_kept(memory: Scene) -> None:
     remembered = Remembered(100 << 20)
     found = memory.put("a", b"x" * (1 << 20))

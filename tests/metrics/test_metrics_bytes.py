@@ -42,6 +42,7 @@ CACHE: CacheStatistics = replace(
     memory_bytes=1000,
     memory_items=11,
     evictions=4,
+    evicted_at_s=1_777_975_200.5,
     original_bytes=4000,
     coded_bytes=1000,
     fills=5,
@@ -53,6 +54,7 @@ DISK: DiskStatistics = replace(
     budget_bytes=9000,
     files=3,
     evictions=8,
+    evicted_at_s=1_777_975_100.0,
     degraded="no space left",
     dropped=(("foreign", 2),),
     rebuilt=3,
@@ -195,7 +197,7 @@ async def test_stats() -> None:
         "current_size_bytes": 6000,
         "max_size_bytes": 11_000,
         "entry_count": 14,
-        "last_cleanup_time": None,
+        "last_cleanup_time": "2026-05-05T10:00:00Z",
         "total_requests": 3,
         "cache_hit_ratio": 0.75,
         "avg_response_time_ms": 200.0,
@@ -208,6 +210,7 @@ async def test_stats_of_an_idle_process() -> None:
     told = json.loads((await exposition.render(STATS_TYPE))[1])
     assert (told["cache_hit_ratio"], told["avg_response_time_ms"]) == (0, 0)
     assert told["compression_ratio"] == 1
+    assert told["last_cleanup_time"] is None
 
 
 async def test_figures_of_the_cache() -> None:
@@ -228,6 +231,7 @@ async def test_several_processes_are_one() -> None:
     told = json.loads((await group.render(STATS_TYPE))[1])
     assert (told["hits"], told["total_requests"], told["max_size_bytes"]) == (150, 6, 22_000)
     assert (told["cache_hit_ratio"], told["avg_response_time_ms"]) == (0.75, 200.0)
+    assert told["last_cleanup_time"] == "2026-05-05T10:00:00Z"
 
 
 async def test_what_was_counted_outlives_who_counted() -> None:
@@ -238,3 +242,6 @@ async def test_what_was_counted_outlives_who_counted() -> None:
     told = json.loads((await after.render(STATS_TYPE))[1])
     assert told["hits"] == 150
     assert told["current_size_bytes"] == 6000
+    idle = Exposition(FakeSources(), earlier)
+    told = json.loads((await idle.render(STATS_TYPE))[1])
+    assert told["last_cleanup_time"] == "2026-05-05T10:00:00Z", "of the one that has ended"

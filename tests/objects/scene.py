@@ -54,9 +54,10 @@ class FakeCache:
     async def invalidate_prefix(self, bucket: str, prefix: str) -> int:
         raise AssertionError("the gateway changes one object at a time")
 
-    async def invalidate(self, *names: ObjectName) -> None:
+    async def invalidate(self, *names: ObjectName) -> int:
         await trio.lowlevel.checkpoint()
         self.at_invalidation += [(name, self._look(name)) for name in names]
+        return len(names)
 
 
 @dataclass

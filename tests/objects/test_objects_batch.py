@@ -6,10 +6,12 @@ import json
 
 import pytest
 import trio
+from trio.testing import MockClock
 
+from parparchik.config.model import ObjectsConfig
 from parparchik.errors import Denied, Unavailable
 from tests.fakes_bytes import NOW_S, BytesAsked
-from tests.objects.scene import Body, Scene, told
+from tests.objects.scene import EVERYTHING, Body, Scene, told
 
 assert NOW_S == 1_780_000_000
 NOW = "2026-05-28T20:26:40Z"
@@ -134,6 +136,36 @@ async def test_what_is_no_batch(what: str, body: bytes) -> None:
     assert told(answer)["error"] == "bad request"
     assert "keys" in told(answer)["message"]
     assert scene.own.asked == []
+
+
+class Trickling(Body):
+    """A byte each second: never silent for long, and never done."""
+
+    async def read(self) -> bytes:
+        await trio.sleep(1)
+        return b" "
+
+
+@pytest.mark.parametrize("what", ["delete", "stat"])
+async def test_a_list_has_to_come_within_a_while(what: str, autojump_clock: MockClock) -> None:
+    scene = Scene()
+    with trio.fail_after(15):
+        answer = await scene.act("POST", f"/objects/own?{what}", Trickling(size_bytes=5000))
+    assert answer.status == 408
+    assert scene.gateway.statistics().bodies == 0
+
+
+async def test_lists_take_no_places_of_uploads(autojump_clock: MockClock) -> None:
+    """Who may only read must not keep those from writing who may."""
+    scene = Scene(config=ObjectsConfig(EVERYTHING, max_uploads=2))
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            slow = Trickling(size_bytes=5000)
+            nursery.start_soon(scene.act, "POST", "/objects/open?stat", slow)
+        await trio.testing.wait_all_tasks_blocked()
+        assert scene.gateway.statistics().bodies == 2
+        assert (await scene.act("POST", "/objects/open?stat", b"{}")).status == 503
+        assert (await scene.act("PUT", "/objects/own/a", b"x")).status == 200
 
 
 async def test_a_thousand_is_a_batch() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from parparchik.errors import BadTarget
 from parparchik.objects.target import Place, encoded_mount, parse
 from parparchik.routes import check_key
+from tests.objects.scene import Scene, header
 
 MOUNT = b"/objects/"
 
@@ -91,3 +92,12 @@ def test_other_mounts() -> None:
     assert parse(b"/my%20own/%C3%A9+/b/k", encoded_mount("/my own/é+/")) == Place("b", "k", b"")
     assert parse(b"/b/k", b"/") == Place("b", "k", b"")
     assert parse(b"/a/b/c/k", b"/a/b/") == Place("c", "k", b"")
+
+
+@pytest.mark.parametrize(
+    ("target", "allow"), [("/objects/own/k", "GET, HEAD, PUT, DELETE"), ("/objects/own", "POST")]
+)
+async def test_other_methods(target: str, allow: str) -> None:
+    for method in ("PATCH", "OPTIONS", "TRACE"):
+        answer = await Scene().act(method, target)
+        assert (answer.status, header(answer, "allow")) == (405, allow)

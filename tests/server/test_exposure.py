@@ -10,6 +10,7 @@ from parparchik.config.model import (
     AuthConfig,
     BucketConfig,
     Config,
+    DedupConfig,
     Endpoint,
     ObjectsConfig,
     Permission,
@@ -19,6 +20,7 @@ from parparchik.model import Bucket
 from parparchik.server.exposure import (
     exposed_buckets,
     exposure_banner,
+    open_dedup_banner,
     writable_banner,
     writable_buckets,
 )
@@ -71,3 +73,18 @@ def test_buckets_that_anybody_may_write_to() -> None:
     banner = "\n".join(writable_banner(gateway("0.0.0.0"), ("inbox", "vault")))
     for part in ("0.0.0.0:8080", "inbox, vault", "PARPARCHIK_API_KEYS", "`read` alone"):
         assert part in banner
+
+
+def tracker(host: str, *, keys: tuple[str, ...] = (), needs_key: bool = True) -> Config:
+    dedup = DedupConfig("blobs", "sqlite:///x", write_needs_key=needs_key)
+    return replace(config(host, keys=keys), dedup=dedup)
+
+
+def test_a_dedup_store_that_anybody_may_write_to() -> None:
+    assert open_dedup_banner(tracker("127.0.0.1")) == ()
+    assert open_dedup_banner(tracker("0.0.0.0", keys=("k",))) == ()
+    assert open_dedup_banner(config("0.0.0.0")) == ()
+    for store in (tracker("0.0.0.0"), tracker("0.0.0.0", keys=("k",), needs_key=False)):
+        banner = "\n".join(open_dedup_banner(store))
+        for part in ("0.0.0.0:8080", "/ft/", "PARPARCHIK_API_KEYS"):
+            assert part in banner

@@ -157,6 +157,22 @@ def test_a_directory_that_goes_stops_nobody(
     assert log_of_today(directory) == "back\n"
 
 
+def test_to_standard_error_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once: what no file takes has been said already."""
+    directory = tmp_path / "logs"
+    stream = open_log(LogConfig(directory=directory, console=True), now=Clock())
+    stream.write("both\n")
+    assert log_of_today(directory) == capfd.readouterr().err == "both\n"
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data if fd == 2 else data[:2]))
+    stream.write("half\n")
+    monkeypatch.undo()
+    assert capfd.readouterr().err == "half\n"
+    assert log_of_today(directory) == "both\nha"
+
+
 def test_a_directory_that_cannot_be_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="log's directory"):

@@ -194,7 +194,7 @@ async def test_no_other_takes_over_when_the_process_ends(logged: Logged) -> None
 
 async def test_what_fails_when_settings_are_read_ends_nothing(logged: Logged) -> None:
     async with serving(Store(BUCKET, "cat.jpg")) as server:
-        server.stores = ()  # which no settings can say
+        server.stores = (None,)  # type: ignore[assignment]  # which no settings can say
         assert server.reloader is not None
         server.reloader.ask()
         await until(lambda: bool(logged.named("settings refused, the running ones stay")))

@@ -79,9 +79,8 @@ class FakeCache:
     def variant_nowait(self, found: object, coding: Coding) -> Absent:
         return Absent()
 
-    async def invalidate(self, *names: ObjectName) -> None:
-        for name in names:
-            self.kept.pop(name, None)
+    async def invalidate(self, *names: ObjectName) -> int:
+        return sum(self.kept.pop(name, None) is not None for name in names)
 
     async def invalidate_prefix(self, bucket: str, prefix: str) -> int:
         mine = [n for n in self.kept if n.bucket == bucket and n.key.startswith(prefix)]

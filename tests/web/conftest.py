@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import trio
 
-from parparchik.access import AccessLog, ConsoleLines, RequestIds
+from parparchik.access import AccessLog, ConsoleLines, RateLimiter, RequestIds
 from parparchik.config.model import AuthConfig, BucketConfig, Config, Endpoint, RoutesConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Traffic
@@ -239,6 +239,8 @@ class StartWeb:
         buckets: tuple[Bucket, ...] = (PUBLIC, PRIVATE),
         caching: Caching | None = None,
         places: Sequence[Place] = (),
+        limiter: RateLimiter | None = None,
+        access: AccessLog | None = None,
     ) -> Web:
         config = Config(
             buckets=tuple(BucketConfig(b, Endpoint(region="eu-west-1")) for b in buckets),
@@ -259,8 +261,9 @@ class StartWeb:
         front = Front(
             Mounts(places, fake_routes),
             create_management(management),
-            AccessLog(traffic, ConsoleLines()),
+            access or AccessLog(traffic, ConsoleLines()),
             RequestIds(),
+            limiter=limiter,
         )
         connections = HypercornConnections(front)
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -16,6 +16,8 @@ from parparchik.content import ObjectName, Representation, Span
 from parparchik.errors import Truncated, Unavailable
 from parparchik.metrics import CACHE_TYPE, STATS_TYPE
 from parparchik.web import CacheControl
+from parparchik.web.nearby import is_from_here
+from tests.cache.scenes import KIB, MIB, noise, scene, until
 
 if TYPE_CHECKING:
     from tests.web.conftest import Reply, StartWeb, Web
@@ -93,9 +95,11 @@ class FakeCache:
     def variant_nowait(self, found: Found, coding: Coding) -> Found | Absent | None:
         raise AssertionError
 
-    async def invalidate(self, *names: ObjectName) -> None:
+    async def invalidate(self, *names: ObjectName) -> int:
         await trio.lowlevel.checkpoint()
+        known = len({name for name in names if name not in self.forgotten})
         self.forgotten += names
+        return known
 
     async def invalidate_prefix(self, bucket: str, prefix: str) -> int:
         await trio.lowlevel.checkpoint()
@@ -122,6 +126,8 @@ async def test_purge_of_a_key(web: Web, cache: FakeCache) -> None:
     reply = await post(web, "/cache/purge", {"bucket": "a", "key": "dir/a+b"})
     assert (reply.status, reply.json) == (200, {"purged": 1})
     assert (cache.forgotten, cache.prefixes) == ([ObjectName("a", "dir/a+b")], [])
+    reply = await post(web, "/cache/purge", {"bucket": "a", "key": "dir/a+b"})
+    assert reply.json == {"purged": 0}, "it is not known any more"
 
 
 async def test_purge_of_a_prefix(web: Web, cache: FakeCache) -> None:
@@ -239,6 +245,36 @@ REQUESTS = (
 )
 
 
+@pytest.mark.parametrize("path", ["/cache/purge", "/cache/warm"])
+@pytest.mark.parametrize("passed_on", ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"])
+async def test_without_keys_it_is_for_this_machine(
+    web: Web, cache: FakeCache, path: str, passed_on: str
+) -> None:
+    """The public of a website, which reaches us through a proxy, does not empty its cache."""
+    for document in ({"all": True}, {"bucket": "a", "keys": ["k"]}):
+        assert (await post(web, path, document, [passed_on])).status == 403
+    assert (cache.found, cache.forgotten, cache.prefixes) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("client", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("fe80::1%eth0", False),
+        ("somewhere", False),
+    ],
+)
+def test_what_is_this_machine(client: str, here: bool) -> None:
+    assert is_from_here(client, ((b"host", b"h"),)) is here
+    assert not is_from_here(client, ((b"x-real-ip", b"127.0.0.1"),))
+
+
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
 async def test_an_api_key_is_needed(
     start_web: StartWeb, cache: FakeCache, method: str, path: str, body: bytes
@@ -263,3 +299,32 @@ async def test_where_nothing_is_cached(
     reply = await web.ask(method, path, [f"Content-Length: {len(body)}"], body)
     assert (reply.status, reply.json) == (404, {"error": "not found"})
     assert (await web.ask("GET", "/health")).status == 200
+
+
+async def test_with_the_cache_itself(start_web: StartWeb) -> None:
+    """What was warmed is a hit; what is not kept is said, and leaves nothing open."""
+    async with scene(max_object_bytes=MIB) as s:
+        web = await start_web(caching=CacheControl(s.cache, (s.bucket.name,), POLICY))
+        s.bucket.put("a/1", noise(500 * KIB))
+        s.bucket.put("a/large", noise(2 * MIB))
+        s.bucket.put("a/private", b"x", headers=(("cache-control", "private"),))
+        for _ in range(2):
+            for key, told in (
+                ("a/1", {"warmed": 1, "bytes": 500 * KIB}),
+                ("a/large", {"passed": ["a/large"]}),
+                ("a/private", {"passed": ["a/private"]}),
+                ("a/none", {"missing": ["a/none"]}),
+            ):
+                reply = await post(web, "/cache/warm", {"bucket": s.bucket.name, "keys": [key]})
+                nothing = {"warmed": 0, "bytes": 0, "missing": [], "passed": [], "errors": []}
+                assert reply.json == nothing | told
+        assert s.bucket.count("open", "a/1") == 1
+        assert (await s.get("a/1", POLICY))[0] == "HIT"
+        one = {"bucket": s.bucket.name, "key": "a/1"}
+        for count in (1, 0):
+            assert (await post(web, "/cache/purge", one)).json == {"purged": count}
+        assert (await s.get("a/1", POLICY))[0] == "MISS"
+        await post(web, "/cache/purge", {"bucket": s.bucket.name, "prefix": "a/"})
+        assert (await post(web, "/cache/purge", {"all": True})).json == {"purged": 0}
+        assert (await s.get("a/1", POLICY))[0] == "MISS"
+        await until(lambda: not s.bucket.reading)

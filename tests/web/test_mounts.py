@@ -8,6 +8,7 @@ from parparchik.errors import BadTarget, OutOfRange
 from parparchik.model import Request
 from parparchik.web import Mounts, Place
 from tests.mounts import FakeMount
+from tests.site.stage import stage
 from tests.web.conftest import FakeRoutes, StartWeb
 
 OBJECTS, DOCS, DEEP, SITE, ROOT = (FakeMount() for _ in range(5))
@@ -28,7 +29,16 @@ TABLE = [
     ("t", "/objects2/k", None),
     ("t", "/Objects/k", None),
     ("t", "//objects/k", None),
-    ("t", "/%6fbjects/k", None),
+    ("t", "/%6fbjects/k", "objects"),
+    ("t", "/%6Fbjects", "objects"),
+    ("t", "/docs%2fdeep%2Fa", "deep"),
+    ("t", "/docs/%64eep/a", "deep"),
+    ("t", "/docs/d%65ep", "deep"),
+    ("t", "/%64ocs/deep/a", "deep"),
+    ("t", "/docs%2Fa", "docs"),
+    ("t", "/docs%252Fa", None),
+    ("t", "/docs/%zz%", "docs"),
+    ("t", "/%73tatus", None),
     ("t", "/docs/a", "docs"),
     ("t", "/docs/deep/a", "deep"),
     ("t", "/docs/deep", "deep"),
@@ -71,9 +81,10 @@ def test_a_mount_of_everything_leaves_the_management_api_its_paths() -> None:
     assert mounts.find(b"h", b"/bucket/key") is ROOT
 
 
-def test_a_prefix_is_compared_as_it_comes_over_the_wire() -> None:
+@pytest.mark.parametrize("path", [b"/%C3%A9%20d/x", b"/%c3%a9%20%64/x", b"/\xc3\xa9 d/x"])
+def test_a_prefix_is_the_same_in_every_encoding(path: bytes) -> None:
     mounts = Mounts([Place("", "/é d/", DOCS)], FakeRoutes())
-    assert mounts.find(b"", b"/%C3%A9%20d/x") is DOCS
+    assert mounts.find(b"", path) is DOCS
 
 
 def test_a_host_of_other_letters() -> None:
@@ -115,6 +126,22 @@ async def test_methods_that_a_mount_has_not(start_web: StartWeb) -> None:
     assert (reply.status, reply.header("allow")) == (405, "GET, HEAD, PUT")
     assert (await web.ask("PUT", "/bucket/key")).header("allow") == "GET, HEAD"
     assert not mount.asked
+
+
+async def test_a_host_without_a_mount_there_is_only_read(start_web: StartWeb) -> None:
+    web = await start_web(places=[Place("site.example", "/m/", FakeMount())])
+    reply = await web.ask("PUT", "http://site.example/elsewhere")
+    assert (reply.status, reply.header("allow")) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
+async def test_a_refusal_is_the_mounts_own(start_web: StartWeb, method: str) -> None:
+    """What another path of it can be asked for is not said to be had here."""
+    web = await start_web(places=[Place("", "/", stage("a", auth_key="key").site)])
+    reply = await web.ask(method, "/a")
+    assert (reply.status, reply.header("allow")) == (405, "GET, HEAD, OPTIONS")
+    reply = await web.ask("POST", "/_proxy/_private/_cache/clear")
+    assert (reply.status, reply.header("allow")) == (405, "GET, DELETE")
 
 
 async def test_an_absolute_target_names_the_host(start_web: StartWeb) -> None:

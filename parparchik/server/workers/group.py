@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 import structlog
 import trio
 
-from parparchik.config.model import LogFormat, ServerConfig
+from parparchik.cache import DiskParts
+from parparchik.config.model import Config, LogFormat, ServerConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Family, GroupExposition, Sum
 from parparchik.server.tls import Pem, make_context, read_pem
 from parparchik.server.wire import Application
 from parparchik.server.workers import settings
+from parparchik.server.workers.caches import Caches
+from parparchik.server.workers.directories import Directories
 from parparchik.server.workers.hub import Hub
 from parparchik.server.workers.member import Member
 from parparchik.server.workers.turns import Turns
@@ -52,11 +55,13 @@ class NoWorkers(ParparchikError):
 
 @dataclass(frozen=True, slots=True)
 class _Generation:
-    """What workers are started with."""
+    """What workers are started with: `share` is one's part of the settings, `parts` where they
+    have their caches on disk."""
 
     hub: Hub
     server: ServerConfig
-    config: bytes
+    share: Config
+    parts: DiskParts | None = None
 
 
 class WorkerGroup:
@@ -75,6 +80,8 @@ class WorkerGroup:
         self._environ = dict(environ)
         self._members: dict[int, Member] = {}  # by number: those that are to stay
         self._all: set[Member] = set()
+        self._directories = Directories(self._size)
+        self._caches = Caches(self._size, self._all, self._directories.claimed)
         self._ended = Sum()
         self._stopping = trio.Event()
         self._rolling = trio.Lock()
@@ -103,7 +110,22 @@ class WorkerGroup:
             share = replace(share, log=replace(config.log, format=chosen))
         exposition = GroupExposition(application.exposition, self)
         hub = Hub(application.service, application.readiness, exposition)
-        return _Generation(hub, config.server, settings.encode(share))
+        return _Generation(hub, config.server, share)
+
+    async def claim_directory(self) -> None:
+        """Have the cache's directory, where there is to be one, for our workers alone. Raises
+        ConfigError."""
+        if self._generation.parts is None:
+            self._generation = await self._with_directory(self._generation, None)
+
+    async def _with_directory(
+        self, generation: _Generation, before: DiskParts | None
+    ) -> _Generation:
+        share, parts = await self._directories.claim(generation.share, before)
+        return replace(generation, share=share, parts=parts)
+
+    def _uses(self, parts: DiskParts) -> bool:
+        return any(member.parts is parts for member in self._all)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -123,6 +145,9 @@ class WorkerGroup:
         log.info("workers start", count=self._size)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            await self.claim_directory()
+            if self._generation.parts is not None:
+                nursery.start_soon(self._generation.parts.run)
             nursery.start_soon(self._generation.hub.run)
             first = [self._begin(number) for number in self._numbers]
             if not await _any_up(first):
@@ -140,17 +165,23 @@ class WorkerGroup:
 
     async def install(self, application: Application) -> None:
         """From now on workers answer for `application`; returns when they do. Raises NoWorkers
-        where a new one does not come up; those before stay then."""
+        where a new one does not come up, and ConfigError for a directory that others use; those
+        before stay then."""
         assert self._nursery is not None  # noqa: S101  `serve` is at work
-        before, self._generation = self._generation, self._generation_of(application)
-        self._nursery.start_soon(self._generation.hub.run)
+        before = self._generation
+        after = await self._with_directory(self._generation_of(application), before.parts)
+        self._generation = after
+        self._nursery.start_soon(after.hub.run)
+        left = before
         try:
             await self._roll()
         except NoWorkers:
-            self._generation.hub.retire()
-            self._generation = before
+            left, self._generation = after, before
             raise
-        before.hub.retire()
+        finally:
+            left.hub.retire()
+            if left.parts is not None and left.parts is not self._generation.parts:
+                self._nursery.start_soon(self._directories.leave, left.parts, self._uses)
 
     async def _roll(self) -> None:
         """Change every worker for a new one, one after the other. Raises NoWorkers, and nothing has
@@ -203,7 +234,11 @@ class WorkerGroup:
         return member
 
     def _member(self, number: int) -> Member:
-        member = self._members[number] = Member(number, self._generation.hub, self._pem)
+        member = self._members[number] = Member(
+            *(number, self._generation.hub, self._caches),
+            parts=self._generation.parts,
+            pem=self._pem,
+        )
         return member
 
     async def _keep(self, member: Member, generation: _Generation) -> None:
@@ -228,9 +263,10 @@ class WorkerGroup:
 
     async def _run(self, member: Member, generation: _Generation) -> int | None:
         self._all.add(member)
+        config = settings.encode(generation.share)
         try:
             return await member.run(
-                self._command, generation.config, self._environ, self._sockets, self._turns
+                self._command, config, self._environ, self._sockets, self._turns
             )
         except OSError as error:
             log.error("worker not started", worker=member.number, reason=str(error))  # noqa: TRY400

@@ -6,22 +6,31 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import structlog
 import trio
 
 from parparchik import __version__
-from parparchik.errors import ParparchikError
+from parparchik.content import ObjectName
+from parparchik.errors import ParparchikError, Unavailable
 from parparchik.metrics import Family
+from parparchik.server.shared_cache import Outdated
 from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
+from parparchik.server.workers.caches import Caches, Parts
 from parparchik.server.workers.channel import Channel
+from parparchik.server.workers.faults import to_message
+from parparchik.server.workers.frames import BrokenFrame
 from parparchik.server.workers.hub import Hub, Port
 from parparchik.server.workers.turns import Turns
 
 EXIT_LIMIT_S = 5.0
 """For a process to end whose channel has; also what a stopping one has beyond its grace."""
+
+KILL_LIMIT_S = 5.0
+"""For the kernel to end a process that was killed."""
 
 NUMBERS_LIMIT_S = 1.0
 """A worker that does not answer a scrape in time is counted as it was."""
@@ -30,15 +39,27 @@ log = structlog.get_logger(__name__)
 
 
 class Member:
-    """Runs one process and talks to it. `pem` is what it shows where TLS is spoken."""
+    """Runs one process and talks to it. `pem` is what it shows where TLS is spoken. Is
+    `caches.Worker`."""
 
-    def __init__(self, number: int, hub: Hub, pem: Pem | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        hub: Hub,
+        caches: Caches,
+        *,
+        parts: Parts | None = None,
+        pem: Pem | None = None,
+    ) -> None:
         self.number = number
+        self.parts = parts
+        self.joined = False
         self.up = trio.Event()
         self.ended = trio.Event()
         self.told_to_stop = False
         self.families: Sequence[Family] = ()  # as it told them last
         self._hub = hub
+        self._caches = caches
         self._pem = pem
         self._channel: Channel | None = None
         self._process: trio.Process | None = None
@@ -80,7 +101,7 @@ class Member:
                 assert process.stderr is not None  # noqa: S101  it was asked for
                 nursery.start_soon(pass_on, process.stderr)
                 try:
-                    await Port(self._hub, channel).run(self._handle)
+                    await Port(self._hub, channel).run(partial(self._handle, nursery))
                 except Exception:  # one worker's channel must not end its siblings
                     log.exception("channel failed", worker=self.number)
                     self.kill()
@@ -97,13 +118,57 @@ class Member:
                     await self._process.wait()
             self.ended.set()
 
-    def _handle(self, message: msgspec.Struct) -> None:
+    def _handle(self, nursery: trio.Nursery, message: msgspec.Struct) -> None:
+        assert self._channel is not None  # noqa: S101  it is where the message came from
         match message:
+            case m.Join():
+                self.joined = True
+                self._channel.post(m.Joined(message.id))
+            case m.Drop():
+                nursery.start_soon(self._drop, self._channel, message)
             case m.Up():
                 log.info("worker up", worker=self.number)
                 self.up.set()
             case m.Ended():
                 self.families = message.families
+
+    # -- its cache ----------------------------------------------------------------------------
+
+    async def _drop(self, channel: Channel, drop: m.Drop) -> None:
+        """What it has changed is to be forgotten by the others."""
+        outdated = Outdated(tuple(ObjectName(*each) for each in drop.names), tuple(drop.below))
+        answer: m.Dropped | m.Failed
+        try:
+            objects = await self._caches.forget(outdated, self, settled=drop.settled)
+            answer = m.Dropped(drop.id, objects, settled=True)
+        except Exception as error:  # the worker's client is owed an answer, whatever failed
+            failed = to_message(drop.id, error)
+            if failed is None:
+                log.exception("request of a worker failed", question="Drop")
+                failed = m.Failed(drop.id, "Unavailable", "the parent process has failed")
+            answer = failed
+        channel.post(answer)
+
+    async def forget(self, outdated: Outdated) -> tuple[int, bool]:
+        """As `caches.Worker` has it."""
+        assert self._channel is not None  # noqa: S101  it has joined
+        drop = partial(m.Drop, names=list(outdated.names), below=list(outdated.below))
+        try:
+            dropped = await self._channel.call(m.Dropped, drop)
+        except BrokenFrame as error:
+            raise Unavailable(str(error)) from None
+        return dropped.objects, dropped.settled
+
+    async def end(self) -> None:
+        """As `caches.Worker` has it."""
+        self.kill()
+        if self._process is not None:
+            with trio.move_on_after(KILL_LIMIT_S):
+                await self._process.wait()
+                return
+            raise Unavailable("it cannot be killed")
+
+    # -- its life -----------------------------------------------------------------------------
 
     @property
     def alive(self) -> bool:

@@ -100,6 +100,26 @@ class NextBatch(_Message, tag=14, frozen=True):
     list: int
 
 
+class Join(_Message, tag=15, frozen=True):
+    """From the answer on the worker keeps objects in its cache, and claims its directory."""
+
+    id: int
+
+
+# -- asked of both --------------------------------------------------------------------------------
+
+
+class Drop(_Message, tag=16, frozen=True):
+    """Objects were changed at S3: no cache may know them. A worker asks it of the parent, and the
+    parent of every other worker. `names` are (bucket, key), `below` (bucket, prefix); `settled` is
+    what the asker's own disk has said."""
+
+    id: int
+    names: list[tuple[str, str]]
+    below: list[tuple[str, str]]
+    settled: bool = False
+
+
 # -- told to a worker -----------------------------------------------------------------------------
 
 
@@ -207,6 +227,21 @@ class Numbers(_Message, tag=45, frozen=True):
     families: list[Family]
 
 
+class Joined(_Message, tag=47, frozen=True):
+    """To `Join`."""
+
+    id: int
+
+
+class Dropped(_Message, tag=48, frozen=True):
+    """To `Drop`: none of those who were asked will give it out again. How many objects of it were
+    known to the one that knew most; whether that stays so on disk, whatever happens."""
+
+    id: int
+    objects: int
+    settled: bool
+
+
 class Failed(_Message, tag=46, frozen=True):
     """To any question: `error` is the name in `faults`, '' for a crash."""
 
@@ -218,11 +253,24 @@ class Failed(_Message, tag=46, frozen=True):
 
 
 ToParent = (
-    Up | Find | Report | CloseList | Ended | Update | Relocate | Sync | Render | NextBatch | Numbers
+    Up
+    | Find
+    | Report
+    | CloseList
+    | Ended
+    | Update
+    | Relocate
+    | Sync
+    | Render
+    | NextBatch
+    | Join
+    | Drop
+    | Numbers
+    | Dropped
 )
-AnswersOfWorkers = (Numbers,)
+AnswersOfWorkers = (Numbers, Dropped)
 
-AnswersOfParent = (Located, Relocated, Synced, Rendered, Batch)
+AnswersOfParent = (Located, Relocated, Synced, Rendered, Batch, Joined, Dropped)
 ToWorker = (
     Setup
     | State
@@ -232,10 +280,13 @@ ToWorker = (
     | Stop
     | Renew
     | GiveNumbers
+    | Drop
     | Located
     | Relocated
     | Synced
     | Rendered
     | Batch
+    | Joined
+    | Dropped
     | Failed
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from parparchik.server.shared_cache import Others
 from parparchik.server.workers.messages import Change
 from parparchik.web import Exposition, Files, Readiness, RegistryService
 
@@ -26,7 +27,7 @@ class Audience(Protocol):
         ...
 
 
-class Owner(RegistryService, Files, Readiness, Exposition, Protocol):
+class Owner(RegistryService, Files, Readiness, Exposition, Others, Protocol):
     """Everything that speaks for the whole group. What the registry and the management API raise
     in one process they raise here, and Unavailable when the owner cannot be asked."""
 

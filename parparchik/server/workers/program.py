@@ -10,13 +10,15 @@ from typing import Protocol
 import trio
 
 from parparchik.config.model import Config
-from parparchik.metrics import ConnectionStatistics, Exposition, Family, Traffic
+from parparchik.metrics import ConnectionStatistics, Exposition, Family, Traffic, no_dedup
 from parparchik.registry import Prober, RegistryStatistics, Resolver, ServiceStatistics
 from parparchik.routes import Authenticator
 from parparchik.s3 import S3Client, S3Statistics
 from parparchik.server.byte_rooms import build_byte_rooms
+from parparchik.server.dedup_rooms import build_dedup_rooms
 from parparchik.server.log import access_lines, configured_secrets
 from parparchik.server.plane import Plane
+from parparchik.server.shared_cache import SharedCache
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate, Pem
 from parparchik.server.wire import Process, build_answering, build_s3
@@ -29,7 +31,8 @@ from parparchik.sinks import Sinks
 class WorkerProgram:
     """`tasks` run in the background, each supervised; `prepared` returns when they are ready for a
     request; `families` are the numbers of this process; `renew_certificate` takes what the parent
-    has accepted."""
+    has accepted. `cache` is told what the others have changed; `let_go` leaves its directory to
+    the worker that follows."""
 
     plane: Plane
     supervisor: Supervisor
@@ -37,6 +40,8 @@ class WorkerProgram:
     prepared: Callable[[], Awaitable[None]]
     families: Callable[[], list[Family]]
     renew_certificate: Callable[[Pem], None]
+    cache: SharedCache | None = None
+    let_go: Callable[[], None] = lambda: None
 
 
 class BuildProgram(Protocol):
@@ -109,12 +114,18 @@ def build_worker(
     lookup = WorkerLookup(mirror, owner, Prober(s3.stores, config.routes.max_probes), config.routes)
     readiness = WorkerReadiness(owner, process.supervisor)
     byte_rooms = build_byte_rooms(
-        *(config, s3.objects, Authenticator(config.auth), process.traffic.received)
+        *(config, s3.objects, Authenticator(config.auth), process.traffic.received),
+        others=owner,
+    )
+    dedup_rooms = build_dedup_rooms(
+        *(config, s3.objects, s3.dedup_lister),
+        *(Authenticator(config.auth), process.traffic.received),
     )
     sinks = Sinks(config.sinks)
     answering = build_answering(
         *(config, s3, process, lines),
         byte_rooms=byte_rooms,
+        dedup_rooms=dedup_rooms,
         lookup=lookup,
         service=owner,
         files=owner,
@@ -141,9 +152,17 @@ def build_worker(
             *s3.tasks,
             ("verification", renew),
             *(() if byte_rooms is None else byte_rooms.tasks),
+            *(() if dedup_rooms is None else dedup_rooms.tasks),
             *((("sinks", sinks.run),) if sinks.wanted else ()),
         ),
         prepared=s3.first_credentials,
-        families=Exposition(sources, objects=byte_rooms, sinks=sinks.statistics).families,
+        families=Exposition(
+            sources,
+            objects=byte_rooms,
+            sinks=sinks.statistics,
+            dedup=no_dedup if dedup_rooms is None else dedup_rooms.statistics,
+        ).families,
         renew_certificate=partial(plane.renew_certificate, server),
+        cache=None if byte_rooms is None else byte_rooms.shared_cache,
+        let_go=(lambda: None) if byte_rooms is None else byte_rooms.let_go,
     )

@@ -11,6 +11,7 @@ import trio
 from parparchik.errors import Unavailable
 from parparchik.model import Bucket, Entry
 from parparchik.registry import Relocation, bucket_index, size_and_time
+from parparchik.server.shared_cache import Outdated, SharedCache
 from parparchik.server.workers import messages as m
 from parparchik.server.workers.channel import Channel
 from parparchik.server.workers.owner import Audience
@@ -24,6 +25,10 @@ BATCH_S = 0.01
 REPORTS_MAX = 10_000
 """Held back for a parent that does not read. Beyond it all of them are dropped, and the mirror with
 them: what is asked for again is learned again."""
+
+FORGET_LIMIT_S = 20.0
+"""For all others to have forgotten what was changed here. The parent has limits of its own, well
+below this one, for each of them."""
 
 SILENT_S = 5.0
 """A parent says something every second; one that has not for so long is not well."""
@@ -109,6 +114,21 @@ class RemoteOwner:
         if packed is None:
             return None
         return Entry(key, self._buckets[bucket_index(packed)], *size_and_time(packed))
+
+    # -- caches -------------------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Say that objects are kept here from now on. Raises Unavailable."""
+        await self._channel.call(m.Joined, m.Join)
+
+    async def forget(self, outdated: Outdated, asker: SharedCache, *, settled: bool) -> int:
+        """As `shared_cache.Others` has it."""
+        drop = partial(
+            m.Drop, names=list(outdated.names), below=list(outdated.below), settled=settled
+        )
+        with trio.move_on_after(FORGET_LIMIT_S):
+            return (await self._channel.call(m.Dropped, drop)).objects
+        raise Unavailable("the parent process does not answer")
 
     # -- entries ------------------------------------------------------------------------------
 

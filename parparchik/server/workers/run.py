@@ -15,8 +15,10 @@ import structlog
 import trio
 
 from parparchik import __version__
-from parparchik.errors import ParparchikError
+from parparchik.content import ObjectName
+from parparchik.errors import ParparchikError, Unavailable
 from parparchik.server.log import configure_logging, configured_secrets
+from parparchik.server.shared_cache import Outdated
 from parparchik.server.supervise import BackgroundTask
 from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
@@ -42,7 +44,7 @@ class WrongParent(ParparchikError):
 class _Conversation:
     """What the parent says, taken as it comes."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, nursery: trio.Nursery) -> None:
         self.told_who = trio.Event()
         self.told_to_stop = trio.Event()
         self.setup: m.Setup | None = None
@@ -51,6 +53,7 @@ class _Conversation:
         self.grace_s = 0.0
         self.program: WorkerProgram | None = None
         self._channel = channel
+        self._nursery = nursery
 
     def handle(self, message: msgspec.Struct) -> None:
         match message:
@@ -70,8 +73,20 @@ class _Conversation:
             case m.GiveNumbers():
                 families = self.program.families() if self.program else []
                 self._channel.post(m.Numbers(message.id, families))
+            case m.Drop():
+                self._nursery.start_soon(self._drop, message)
             case _ if self.owner is not None:
                 self.owner.handle(message)
+
+    async def _drop(self, drop: m.Drop) -> None:
+        """Whatever fails here must end the process: the parent relies on the answer."""
+        cache = self.program.cache if self.program is not None else None
+        answer = m.Dropped(drop.id, 0, settled=True)
+        if cache is not None:
+            names = tuple(ObjectName(*each) for each in drop.names)
+            forgot = await cache.forget(Outdated(names, tuple(drop.below)))
+            answer = m.Dropped(drop.id, forgot.objects, forgot.settled)
+        self._channel.post(answer)
 
 
 async def run_worker(end: socket.socket, build: BuildProgram) -> None:
@@ -82,8 +97,8 @@ async def run_worker(end: socket.socket, build: BuildProgram) -> None:
     end.setblocking(False)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
     channel = Channel(stream, m.ToWorker, m.AnswersOfParent)
-    said = _Conversation(channel)
     async with trio.open_nursery() as nursery:
+        said = _Conversation(channel, nursery)
 
         async def talk() -> None:
             await channel.run(said.handle)
@@ -100,10 +115,14 @@ async def _live(said: _Conversation, channel: Channel, build: BuildProgram) -> N
     assert setup is not None  # noqa: S101  told before this was called
     if owner is None:
         raise WrongParent(f"the parent is version {setup.version}, this is {__version__}")
-    config = settings.decode(setup.config)
+    config = settings.own_place(settings.decode(setup.config), setup.worker)
     structlog.contextvars.bind_contextvars(worker=setup.worker)
     configure_logging(config.log, secrets=configured_secrets(config, setup.environ))
     program = said.program = build(config, setup.environ, owner, said.pem)
+    try:
+        await owner.join()
+    except Unavailable:
+        return  # the parent is gone, and with it everything
     turn = Turns(setup.turns, setup.workers).at(setup.worker - 1)
     sockets = [
         SharedListener(descriptor, turn, lambda: program.plane.count)
@@ -120,6 +139,7 @@ async def _live(said: _Conversation, channel: Channel, build: BuildProgram) -> N
         await said.told_to_stop.wait()
         for each in sockets:
             each.take_all()
+        program.let_go()
         program.plane.stop_accepting()
         for each in sockets:
             each.close()

@@ -31,7 +31,8 @@ async def main(count: int) -> None:
     process = Process()
 
     def build() -> Application:
-        return build_application(config, build_s3(config, os.environ), process)
+        s3 = build_s3(config, os.environ)
+        return build_application(config, s3, process, keeps_objects=False)
 
     application = build()
     command = [sys.executable, "-m", "parparchik", "worker"]
