@@ -1,0 +1,245 @@
+"""PUT: from a body that nobody knows to a path that refers to its content.
+
+Three ways lead there, by what the client announces and what S3 has:
+
+* The digest is announced, and stored: the body is read for the sake of verifying it, and dropped.
+* Digest and size are announced, and the body is large: it goes on to S3 as it comes, and is stored
+  only if it is what was announced.
+* Everything else waits in a spool until it is known what it is.
+
+In all of them `order` has the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from parparchik.content import ObjectBytes
+from parparchik.dedup.blobs import storing_of
+from parparchik.dedup.claims import Claims
+from parparchik.dedup.compress import Bounds
+from parparchik.dedup.order import OnStep
+from parparchik.dedup.receive import NOTHING_EXPECTED, Body, Expected
+from parparchik.dedup.spool import Spool, SpoolLimits, Spools
+from parparchik.dedup.statistics import Counters
+from parparchik.dedup.types import Blob, Claim, Metadata, Written
+from parparchik.dedup.writers import Writers
+from parparchik.errors import ClaimLost, Overloaded
+from parparchik.model import Upload
+
+_TRIES = 3  # of a claim that is lost each time
+
+
+@dataclass(frozen=True, slots=True)
+class PutLimits:
+    """`level` is zlib's, 0 to 9, for what comes without gzip. `max_bodies` are taken at a time;
+    `max_large` of those that do not fit into a spool's memory go to S3 at a time from a spool, and
+    as many straight. A claim lives `claim_life_s` longer than who has it."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+    spool: SpoolLimits = field(default_factory=SpoolLimits)
+    level: int = 6
+    max_bodies: int = 128
+    max_large: int = 4
+    max_waiting_writers: int = 256
+    claim_life_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a client wants. `gzip`: the body is. `imported` as for Metadata.put."""
+
+    path: str
+    version_s: int
+    upload: Upload
+    gzip: bool = False
+    expected: Expected = NOTHING_EXPECTED
+    imported: bool = False
+
+
+class Puts:
+    """`receiving` is how many bodies are being taken."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        bucket: ObjectBytes,
+        limits: PutLimits,
+        counters: Counters,
+        writers: Writers,
+        *,
+        now: Callable[[], float],
+        on_step: OnStep,
+    ) -> None:
+        self._metadata = metadata
+        self._bucket = bucket
+        self._limits = limits
+        self._counters = counters
+        self._writers = writers
+        self._now = now
+        self._on_step = on_step
+        self._claims = Claims(metadata, life_s=limits.claim_life_s, now=now)
+        self._large = trio.Semaphore(limits.max_large)
+        self._straight = trio.Semaphore(limits.max_large)
+        self.spools = Spools(limits.spool)
+        self.receiving = 0
+        self.refused = 0
+
+    async def put(self, put: Put) -> Written:
+        if self.receiving >= self._limits.max_bodies:
+            self.refused += 1
+            raise Overloaded(f"{self._limits.max_bodies} uploads are being taken already")
+        self.receiving += 1
+        try:
+            written = await self._put(put)
+        finally:
+            self.receiving -= 1
+        self._counters.puts += 1
+        self._counters.older += not written.done
+        return written
+
+    async def _put(self, put: Put) -> Written:
+        body = Body(
+            put.upload,
+            put.expected,
+            self._limits.bounds,
+            gzip=put.gzip,
+            level=self._limits.level,
+        )
+        there = await self._metadata.get(put.path)
+        if there is not None and there.version_s > put.version_s:
+            await self._drain(body)
+            return Written(there.version_s, done=False)
+        reception = _Reception(put, body, self.spools.spool())
+        try:
+            if put.expected.digest:
+                return await self._put_announced(reception)
+            await self._spool(reception)
+            return await self._refer(reception)
+        finally:
+            await reception.spool.aclose()
+
+    async def _put_announced(self, reception: _Reception) -> Written:
+        """The claim comes first. Where it is lost when all has been received and verified, it is
+        claimed anew, for what was spooled, or what somebody else has stored."""
+        digest = reception.put.expected.digest
+        try:
+            return await self._claims.hold(digest, partial(self._receive_claimed, reception))
+        except ClaimLost:
+            self._counters.claims_lost += 1
+            if not reception.body.packer.ended:
+                raise
+        return await self._refer(reception)
+
+    async def _receive_claimed(self, reception: _Reception, claim: Claim) -> Written:
+        self._on_step("put", "claimed")
+        blob = claim.blob
+        if blob is not None:
+            await self._drain(reception.body)
+        elif self._goes_straight(reception.put):
+            blob = await self._pass_on(reception, claim)
+        else:
+            await self._spool(reception)
+        async with self._writers.writing(reception.put.path):
+            return await self._settle(reception, claim, blob)
+
+    async def _refer(self, reception: _Reception) -> Written:
+        digest = reception.body.packer.digest
+        async with self._writers.writing(reception.put.path):
+            tries = 0
+            while True:
+                try:
+                    return await self._claims.hold(digest, partial(self._settle_claimed, reception))
+                except ClaimLost:
+                    self._counters.claims_lost += 1
+                    tries += 1
+                    if tries == _TRIES:
+                        raise
+
+    async def _settle_claimed(self, reception: _Reception, claim: Claim) -> Written:
+        self._on_step("put", "claimed")
+        return await self._settle(reception, claim, claim.blob)
+
+    async def _settle(self, reception: _Reception, claim: Claim, blob: Blob | None) -> Written:
+        """`blob` is at S3; None: it has to get there first."""
+        put = reception.put
+        if blob is None:
+            blob = await self._store(reception, claim)
+        elif blob is claim.blob:
+            self._counters.skipped += 1
+        written = await self._metadata.put(
+            put.path, put.version_s, blob, claim, now_s=self._now(), imported=put.imported
+        )
+        self._on_step("put", "referred")
+        return written
+
+    # -- bodies -------------------------------------------------------------------------------
+
+    async def _drain(self, body: Body) -> None:
+        try:
+            await body.drain()
+        finally:
+            self._counters.received_bytes += body.packer.body_bytes
+        self._on_step("put", "received")
+
+    async def _spool(self, reception: _Reception) -> None:
+        body = reception.body
+        try:
+            while piece := await body.read():
+                await reception.spool.write(piece)
+        finally:
+            self._counters.received_bytes += body.packer.body_bytes
+        reception.is_spooled = True
+        self._on_step("put", "received")
+
+    def _goes_straight(self, put: Put) -> bool:
+        size_bytes = put.upload.size_bytes
+        is_large = size_bytes is None or size_bytes > self._limits.spool.memory_bytes
+        return put.expected.is_whole and is_large and self._straight.value > 0
+
+    async def _pass_on(self, reception: _Reception, claim: Claim) -> Blob:
+        """Receive and store in one go. Nothing is stored of what is not as announced: then reading
+        it raises before its end, and S3 is not given the rest."""
+        body = reception.body
+        digest, logical_bytes = reception.put.expected
+        async with self._straight:
+            try:
+                storing = storing_of(digest, logical_bytes or 0)
+                await self._bucket.store(claim.key, body, storing)
+            finally:
+                self._counters.received_bytes += body.packer.body_bytes
+        self._counters.straight += 1
+        return self._stored(reception, claim)
+
+    async def _store(self, reception: _Reception, claim: Claim) -> Blob:
+        if not reception.is_spooled:
+            raise ClaimLost("what was sent is not stored any more; send it again")
+        spool, packer = reception.spool, reception.body.packer
+        storing = storing_of(packer.digest, packer.logical_bytes)
+        if spool.size_bytes <= self._limits.spool.memory_bytes:
+            await self._bucket.store(claim.key, spool.upload(), storing)
+        else:
+            async with self._large:
+                await self._bucket.store(claim.key, spool.upload(), storing)
+        return self._stored(reception, claim)
+
+    def _stored(self, reception: _Reception, claim: Claim) -> Blob:
+        self._on_step("put", "stored")
+        packer = reception.body.packer
+        self._counters.uploads += 1
+        self._counters.uploaded_bytes += packer.stored_bytes
+        return Blob(packer.digest, claim.key, packer.logical_bytes, packer.stored_bytes)
+
+
+@dataclass(slots=True)
+class _Reception:
+    """One PUT under way. The spool has all of the body where it `is_spooled`."""
+
+    put: Put
+    body: Body
+    spool: Spool
+    is_spooled: bool = False

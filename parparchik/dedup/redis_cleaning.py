@@ -1,0 +1,124 @@
+"""What the cleaner does, as Lua: see `redis_scripts`. Pure."""
+
+from __future__ import annotations
+
+from parparchik.dedup.redis_scripts import Script
+
+# ARGV: now, limit. How many claims have ended: as many as the limit, and there may be more.
+EXPIRE = Script(
+    "expire",
+    """
+local expired = call('ZRANGEBYSCORE', ends, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, token in ipairs(expired) do
+  end_claim(token)
+end
+return #expired
+""",
+)
+
+# ARGV: older than, limit. That a blob is marked an orphan is not enough: the references decide.
+DISCARD_ORPHANS = Script(
+    "discard_orphans",
+    r"""
+local limit, kept, count = tonumber(ARGV[2]), 0, 0
+while count < limit do
+  local found = call('ZRANGEBYSCORE', orphans, '-inf', '(' .. ARGV[1], 'LIMIT', kept, limit - count)
+  if #found == 0 then
+    break
+  end
+  for _, digest in ipairs(found) do
+    if is_held('d' .. digest) then
+      kept = kept + 1
+    else
+      call('ZREM', orphans, digest)
+      local blob = not is_referred(digest) and call('HGET', blobs, digest)
+      if blob then
+        local stored_bytes, key = string.match(blob, '^%d+ (%d+) (.*)$')
+        call('HDEL', blobs, digest)
+        call('ZREM', digests, digest)
+        call('SREM', used, key)
+        call('HINCRBY', sums, 'stored_bytes', '-' .. stored_bytes)
+        discard(key)
+        count = count + 1
+      end
+    end
+  end
+end
+return count
+""",
+)
+
+GARBAGE = Script("garbage", "return call('ZRANGE', garbage, 0, ARGV[1] - 1)\n")
+
+# ARGV: now, since when a key has rested enough, keys.
+COLLECTED = Script(
+    "collected",
+    """
+for at = 3, #ARGV do
+  call('ZREM', garbage, ARGV[at])
+  call('ZADD', rested, ARGV[1], ARGV[at])
+end
+call('ZREMRANGEBYSCORE', rested, '-inf', ARGV[2])
+return 1
+""",
+)
+
+UNKNOWN = Script(
+    "unknown",
+    """
+local strange = {}
+for _, key in ipairs(ARGV) do
+  if call('SISMEMBER', used, key) == 0 and not is_held('k' .. key)
+    and not call('ZSCORE', garbage, key) then
+    call('ZADD', garbage, 0, key)
+    strange[#strange + 1] = key
+  end
+end
+return strange
+""",
+)
+
+# ARGV: from, limit. Returns a digest and its blob, each.
+BLOBS = Script(
+    "blobs",
+    """
+local found = {}
+for _, digest in ipairs(call('ZRANGEBYLEX', digests, ARGV[1], '+', 'LIMIT', 0, ARGV[2])) do
+  found[#found + 1] = digest
+  found[#found + 1] = call('HGET', blobs, digest)
+end
+return found
+""",
+)
+
+# ARGV: owner, now, ends.
+LEAD = Script(
+    "lead",
+    """
+local owner, last = unpack(call('HMGET', lead, 'owner', 'ends'))
+if owner and owner ~= ARGV[1] and tonumber(last) > tonumber(ARGV[2]) then
+  return 0
+end
+call('HSET', lead, 'owner', ARGV[1], 'ends', ARGV[3])
+return 1
+""",
+)
+
+TOTALS = Script(
+    "totals",
+    """
+local sum = call('HMGET', sums, 'logical_bytes', 'stored_bytes')
+return {call('HLEN', files), call('HLEN', blobs), sum[1] or '0', sum[2] or '0',
+  call('ZCARD', orphans), call('ZCARD', garbage)}
+""",
+)
+
+# Writes something that leaves nothing: no key is empty.
+TOUCH = Script(
+    "touch",
+    """
+call('SADD', used, '')
+call('SREM', used, '')
+return 1
+""",
+)

@@ -1,0 +1,288 @@
+"""What is done to the metadata in Redis, as Lua: each script looks and changes in one step, and all
+of it or nothing is kept and replicated. Pure.
+
+The keys, all in one slot of a cluster, in the order in which scripts are given them; `*` are sorted
+sets of equal scores, which lie in the order of their bytes:
+
+files       hash    path -> `version digest`
+paths       *       every path
+refs        *       `digest path`: who refers to a blob; nothing else says so
+blobs       hash    digest -> `logical_bytes stored_bytes key`
+digests     *       of all blobs
+used        set     the keys of all blobs
+orphans     sorted  digest by the time at which its last file went
+claims      hash    token -> `digest key`
+ends        sorted  token by the time at which the claim ends
+holds       *       `d<digest> NUL token` and `k<key> NUL token` of every claim
+garbage     *       keys to be deleted at S3
+rested      sorted  keys that were deleted, by the time of that
+tombstones  hash    path -> version
+lead        hash    owner, ends
+sums        hash    logical_bytes (of all files) and stored_bytes (of all blobs)
+
+Lua's numbers are doubles, and versions have 64 bits: they are stored as 20 digits (`version_text`),
+which are compared as text. In Lua what is missing is false, never nil.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from parparchik.dedup.bounds import OLDEST_S
+
+NAMES = (
+    *("files", "paths", "refs", "blobs", "digests", "used", "orphans", "claims", "ends", "holds"),
+    *("garbage", "rested", "tombstones", "lead", "sums"),
+)
+
+
+def version_text(version_s: int) -> str:
+    """In the order of the versions."""
+    return f"{version_s - OLDEST_S:020}"
+
+
+def version_of(text: str) -> int:
+    return int(text) + OLDEST_S
+
+
+class Script:
+    """`sha` is what Redis calls it by, once it has been given the whole `source`."""
+
+    __slots__ = ("name", "sha", "source")
+
+    def __init__(self, name: str, body: str) -> None:
+        self.name = name
+        self.source = _SHARED + body
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+_SHARED = (
+    f"local {', '.join(NAMES)} = unpack(KEYS)"
+    + r"""
+local call = redis.call
+
+local function has_between(set, low, high)
+  return #call('ZRANGEBYLEX', set, '[' .. low, '(' .. high, 'LIMIT', 0, 1) > 0
+end
+
+local function is_held(name)
+  return has_between(holds, name .. '\0', name .. '\1')
+end
+
+local function is_referred(digest)
+  return has_between(refs, digest .. ' ', digest .. '!')
+end
+
+local function key_of(blob)
+  return (string.match(blob, '^%d+ %d+ (.*)$'))
+end
+
+local function parts_of(file)
+  return string.match(file, '^(%d+) (.*)$')
+end
+
+-- Garbage, unless somebody uses it.
+local function discard(key)
+  if call('SISMEMBER', used, key) == 0 and not is_held('k' .. key) then
+    call('ZADD', garbage, 0, key)
+  end
+end
+
+local function end_claim(token)
+  local claim = call('HGET', claims, token)
+  if not claim then
+    return
+  end
+  local digest, key = string.match(claim, '^(%S+) (.*)$')
+  call('HDEL', claims, token)
+  call('ZREM', ends, token)
+  call('ZREM', holds, 'd' .. digest .. '\0' .. token, 'k' .. key .. '\0' .. token)
+  discard(key)
+end
+
+local function does_hold(token, now)
+  local last = call('ZSCORE', ends, token)
+  return last and tonumber(last) > tonumber(now)
+end
+
+-- A file at `path` lets go of the blob; without another one it is an orphan.
+local function let_go(path, digest, now)
+  call('ZREM', refs, digest .. ' ' .. path)
+  call('HINCRBY', sums, 'logical_bytes',
+    '-' .. string.match(call('HGET', blobs, digest), '^%d+'))
+  if not is_referred(digest) then
+    call('ZADD', orphans, now, digest)
+  end
+end
+"""
+)
+
+GET = Script(
+    "get",
+    """
+local file = call('HGET', files, ARGV[1])
+if not file then
+  return false
+end
+local version, digest = parts_of(file)
+return {file, call('HGET', blobs, digest)}
+""",
+)
+
+# ARGV: from, to, limit, until. Returns how many paths were looked at, the last of them, and for
+# each file path, `version digest`, and blob.
+LIST = Script(
+    "list",
+    """
+local page = call('ZRANGEBYLEX', paths, ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+if #page == 0 then
+  return {0, ''}
+end
+local rows = call('HMGET', files, unpack(page))
+local found = {#page, page[#page]}
+for at, path in ipairs(page) do
+  local version, digest = parts_of(rows[at])
+  if version <= ARGV[4] then
+    found[#found + 1] = path
+    found[#found + 1] = rows[at]
+    found[#found + 1] = call('HGET', blobs, digest)
+  end
+end
+return found
+""",
+)
+
+# ARGV: digest, key, another key, token, ends, rested. False: both keys are taken.
+CLAIM = Script(
+    "claim",
+    r"""
+local digest, token = ARGV[1], ARGV[4]
+local function is_free(key)
+  local deleted = call('ZSCORE', rested, key)
+  return call('SISMEMBER', used, key) == 0 and not is_held('k' .. key)
+    and not call('ZSCORE', garbage, key)
+    and not (deleted and tonumber(deleted) > tonumber(ARGV[6]))
+end
+local blob = call('HGET', blobs, digest)
+local key = blob and key_of(blob) or is_free(ARGV[2]) and ARGV[2] or is_free(ARGV[3]) and ARGV[3]
+if not key then
+  return false
+end
+call('HSET', claims, token, digest .. ' ' .. key)
+call('ZADD', ends, ARGV[5], token)
+call('ZADD', holds, 0, 'd' .. digest .. '\0' .. token, 0, 'k' .. key .. '\0' .. token)
+return {key, blob}
+""",
+)
+
+# ARGV: token, now, ends.
+RENEW = Script(
+    "renew",
+    """
+if not does_hold(ARGV[1], ARGV[2]) then
+  return 0
+end
+call('ZADD', ends, ARGV[3], ARGV[1])
+return 1
+""",
+)
+
+RELEASE = Script("release", "end_claim(ARGV[1])\nreturn 1\n")
+
+# ARGV: path, version, digest, key, logical_bytes, stored_bytes, token, now, imported ('1' or '').
+# Returns what came of it and the version that is stored.
+PUT = Script(
+    "put",
+    r"""
+local path, version, digest, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local token, now, imported = ARGV[7], ARGV[8], ARGV[9] == '1'
+if not does_hold(token, now) or call('HGET', claims, token) ~= digest .. ' ' .. key then
+  return {'lost'}
+end
+local old = call('HGET', files, path)
+local old_version, old_digest
+if old then
+  old_version, old_digest = parts_of(old)
+else
+  if has_between(paths, path .. '/', path .. '0') then
+    return {'folder'}
+  end
+  for slash in string.gmatch(path, '()/') do
+    if slash > 1 and call('HEXISTS', files, string.sub(path, 1, slash - 1)) == 1 then
+      return {'file'}
+    end
+  end
+end
+local dead = imported and call('HGET', tombstones, path)
+if old and (old_version > version or imported and old_version == version)
+  or dead and dead >= version then
+  end_claim(token)
+  return {'kept', old_version or false}
+end
+local blob = call('HGET', blobs, digest)
+if not blob then
+  blob = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. key
+  call('HSET', blobs, digest, blob)
+  call('ZADD', digests, 0, digest)
+  call('SADD', used, key)
+  call('HINCRBY', sums, 'stored_bytes', ARGV[6])
+end
+call('ZREM', orphans, digest)
+if old then
+  let_go(path, old_digest, now)
+  if old_digest == digest then
+    call('ZREM', orphans, digest)
+  end
+end
+call('HSET', files, path, version .. ' ' .. digest)
+call('ZADD', paths, 0, path)
+call('ZADD', refs, 0, digest .. ' ' .. path)
+call('HINCRBY', sums, 'logical_bytes', (string.match(blob, '^%d+')))
+end_claim(token)
+return {'done', version}
+""",
+)
+
+# ARGV: path, version, with a tombstone ('1' or ''), now.
+DELETE = Script(
+    "delete",
+    """
+local path, version = ARGV[1], ARGV[2]
+local old = call('HGET', files, path)
+local old_version, old_digest
+if old then
+  old_version, old_digest = parts_of(old)
+  if old_version > version then
+    return {'kept', old_version}
+  end
+end
+if ARGV[3] == '1' then
+  local dead = call('HGET', tombstones, path)
+  if not dead or dead < version then
+    call('HSET', tombstones, path, version)
+  end
+end
+if not old then
+  return {'kept', false}
+end
+call('HDEL', files, path)
+call('ZREM', paths, path)
+let_go(path, old_digest, ARGV[4])
+return {'done', false}
+""",
+)
+
+TOMBSTONE = Script(
+    "tombstone",
+    """
+return call('HEXISTS', files, ARGV[1]) == 0 and call('HGET', tombstones, ARGV[1])
+""",
+)
+
+# ARGV: from, to.
+HAS_BELOW = Script(
+    "has_below",
+    """
+return #call('ZRANGEBYLEX', paths, ARGV[1], ARGV[2], 'LIMIT', 0, 1)
+""",
+)

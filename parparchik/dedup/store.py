@@ -1,0 +1,155 @@
+"""The store: files that come, go and are read. `order` has the steps of what changes it, with the
+invariant that each of them keeps; `putting` is the one operation with more than one step.
+
+A GET asks the metadata, then S3. Where S3 has no such object, the file may just have been
+overwritten and its old blob collected: the metadata is asked once more. If it still refers to an
+object that is not there, that is a failure (502), and never an absence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+import trio
+
+from parparchik.content import Download, NotModified, ObjectBytes
+from parparchik.dedup.order import OnStep, ignore_step
+from parparchik.dedup.parting import Closing, Parting
+from parparchik.dedup.putting import Put, PutLimits, Puts
+from parparchik.dedup.reading import InflatedContent, StoredContent
+from parparchik.dedup.statistics import Counters, StoreStatistics
+from parparchik.dedup.types import File, Metadata, Written
+from parparchik.dedup.writers import Writers
+from parparchik.errors import Unavailable, UpstreamError
+from parparchik.model import Content
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file and its content, of `size_bytes` as it is sent: gzip where `gzip`. Whoever takes it
+    closes the content."""
+
+    file: File
+    content: Content
+    gzip: bool
+    size_bytes: int
+
+
+class DedupStore:
+    """`bucket` has the blobs, `metadata` everything else. `now` is the wall clock."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        bucket: ObjectBytes,
+        limits: PutLimits,
+        *,
+        now: Callable[[], float] = time.time,
+        on_step: OnStep = ignore_step,
+    ) -> None:
+        self._metadata = metadata
+        self._bucket = bucket
+        self._now = now
+        self._on_step = on_step
+        self._counters = Counters()
+        self._writers = Writers(limits.max_waiting_writers)
+        self._puts = Puts(
+            metadata, bucket, limits, self._counters, self._writers, now=now, on_step=on_step
+        )
+        self._parting = Parting()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Nothing can be opened before this has started."""
+        await self._parting.run(task_status)
+
+    def part(self, closing: Closing) -> None:
+        """Close it by and by."""
+        self._parting.part(closing)
+
+    async def stat(self, path: str) -> File | None:
+        return self._counted(await self._metadata.get(path))
+
+    async def open(self, path: str, *, gzip: bool = True) -> Opened | None:
+        """`gzip`: the client takes it as it is stored. Reading it raises Truncated when the rest
+        will never come, or is not what was stored. Raises UpstreamError where the blob is missing.
+        """
+        if not self._parting.is_running:
+            raise Unavailable("the dedup store is not running")
+        file = self._counted(await self._metadata.get(path))
+        if file is None:
+            return None
+        download = await self._download(file)
+        if download is None:
+            missing, file = file, await self._metadata.get(path)
+            if file is None:
+                return None
+            if file.blob.key != missing.blob.key:
+                download = await self._download(file)
+            if download is None:
+                raise self._is_missing(file)
+        if gzip:
+            content: Content = StoredContent(download, self.part)
+            return Opened(file, content, gzip, file.blob.stored_bytes)
+        content = InflatedContent(download, self.part, file.blob.logical_bytes)
+        return Opened(file, content, gzip, file.blob.logical_bytes)
+
+    async def put(self, put: Put) -> Written:
+        """Raises BadDigest, NotGzip and TooLarge for what is wrong with the body, PathConflict,
+        Overloaded, and UpstreamError: in any case nothing has changed, or, where the metadata
+        did not answer, it is not known, and it may be done again."""
+        return await self._puts.put(put)
+
+    async def delete(self, path: str, version_s: int, *, tombstone: bool = False) -> Written:
+        """As Metadata.delete."""
+        async with self._writers.writing(path):
+            written = await self._metadata.delete(
+                path, version_s, tombstone=tombstone, now_s=self._now()
+            )
+        self._on_step("delete", "dropped")
+        self._counters.deletes += 1
+        self._counters.older += not written.done and written.version_s is not None
+        return written
+
+    def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
+        """As Metadata.list."""
+        return self._metadata.list(folder, until_s=until_s)
+
+    def statistics(self) -> StoreStatistics:
+        puts, writers = self._puts, self._writers
+        return StoreStatistics(
+            counters=replace(self._counters),
+            refused=puts.refused + puts.spools.refused + writers.refused,
+            receiving=puts.receiving,
+            waiting_writers=writers.waiting,
+            spooled_memory_bytes=puts.spools.memory_used_bytes,
+            spooled_disk_bytes=puts.spools.disk_used_bytes,
+        )
+
+    async def _download(self, file: File) -> Download | None:
+        """Raises UpstreamError where it is another object than was stored."""
+        found = await self._bucket.open(file.blob.key)
+        if found is None:
+            return None
+        if isinstance(found, NotModified):
+            raise UpstreamError("S3 answered 304 to a question without a condition")
+        if found.representation.size_bytes != file.blob.stored_bytes:
+            self.part(found)
+            raise UpstreamError(f"the blob {file.blob.digest} has another size than was stored")
+        return found
+
+    def _counted(self, file: File | None) -> File | None:
+        if file is None:
+            self._counters.misses += 1
+        else:
+            self._counters.hits += 1
+        return file
+
+    def _is_missing(self, file: File) -> UpstreamError:
+        self._counters.missing += 1
+        _log.error("a blob is missing", path=file.path, digest=file.blob.digest, key=file.blob.key)
+        return UpstreamError(f"the blob {file.blob.digest} is missing")

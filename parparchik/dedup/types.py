@@ -1,0 +1,155 @@
+"""What the deduplicating store is made of, and the Protocol of its metadata. Pure.
+
+A *file* is a path that refers to a *blob*: an object at S3 whose content has a digest. A *claim*
+keeps a blob, or the key at which it is being stored, from the cleaner for as long as somebody works
+with it. *Garbage* is a key at S3 that nothing refers to any more and nothing will refer to again.
+
+Times are whole seconds since 1970 UTC; versions are those that clients give, and may be negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Blob(NamedTuple):
+    """`digest` is the SHA-256 of the content in hex, `key` where S3 has it (gzip)."""
+
+    digest: str
+    key: str
+    logical_bytes: int
+    stored_bytes: int
+
+
+class File(NamedTuple):
+    path: str
+    version_s: int
+    blob: Blob
+
+
+class Claim(NamedTuple):
+    """`token` proves it. `blob` is there already, or, where None, `key` is free to store it at: no
+    other claim has it, and nothing was ever deleted there lately."""
+
+    token: str
+    digest: str
+    key: str
+    blob: Blob | None
+
+
+class Written(NamedTuple):
+    """What came of a change: the version that is stored now (None: no such file), and whether the
+    change took effect."""
+
+    version_s: int | None
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    files: int
+    blobs: int
+    logical_bytes: int  # of the files, each counted as if it had its bytes alone
+    stored_bytes: int  # at S3
+    orphans: int  # blobs without a file
+    garbage: int
+
+
+class Metadata(Protocol):
+    """References are the truth: how often a blob is referred to is always found from the files.
+    Every method is one transaction, all or nothing, durable when it returns, and safe among any
+    number of processes. What the database cannot do is raised as Unavailable (nothing happened, or
+    it is not known whether something did: then doing it again does no harm)."""
+
+    async def get(self, path: str) -> File | None: ...
+
+    async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
+        """The blob is neither deleted nor its key given to another until `release`, `put`, or
+        `life_s` from now."""
+        ...
+
+    async def renew(self, claim: Claim, *, now_s: float, life_s: float) -> bool:
+        """Whether it still held; only then it does for longer."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Not to be used. What was perhaps stored at its key becomes garbage, unless it is the
+        blob's."""
+        ...
+
+    async def put(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        claim: Claim,
+        *,
+        now_s: float,
+        imported: bool = False,
+    ) -> Written:
+        """`path` refers to `blob`, which S3 has, unless a newer version is stored. Ends the claim.
+        Where the blob has become known at another key meanwhile, that one stays and `blob.key`
+        becomes garbage. A blob that loses its last file is an orphan from now on.
+
+        What is `imported` from another server takes effect only where it is newer than both the
+        file that is stored and what was deleted (`tombstone`): decided here, for a DELETE may have
+        come since the caller looked.
+
+        Raises ClaimLost when the claim did not hold any more (nothing is changed), and
+        PathConflict where a folder has that name, or a file that of a folder above it.
+        """
+        ...
+
+    async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
+        """No file at `path`, unless a newer version is stored. With `tombstone` that is remembered,
+        also where there was none, so that nothing older is imported again."""
+        ...
+
+    async def tombstone(self, path: str) -> int | None:
+        """The version that was deleted, if that is remembered and no file is there."""
+        ...
+
+    def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
+        """The files below `folder` ('': all) that are not newer, in the order of their paths'
+        UTF-8 bytes, some at a time, however many there are: with constant memory. Changes meanwhile
+        may be seen or not. Who does not want all of them closes it."""
+        ...
+
+    async def has_below(self, folder: str) -> bool: ...
+
+    # -- cleaning -----------------------------------------------------------------------------
+
+    async def discard_orphans(self, *, older_than_s: float, now_s: float, limit: int) -> int:
+        """Make garbage of blobs that have been orphans since before `older_than_s`, a time, and are
+        not claimed; how many. Before that, claims that have run out by `now_s` end, as if they were
+        released, so that nobody whose clock is behind goes on with them."""
+        ...
+
+    async def garbage(self, *, limit: int) -> Sequence[str]:
+        """Keys to be deleted at S3: of claims that ran out, too."""
+        ...
+
+    async def collected(self, keys: Sequence[str], *, now_s: float) -> None:
+        """S3 has deleted them. None of these keys is given out again for a day: a DELETE that got
+        lost on its way might still arrive."""
+        ...
+
+    async def unknown(self, keys: Sequence[str]) -> Sequence[str]:
+        """Those that are no blob's, no claim's and no garbage: made garbage by this."""
+        ...
+
+    def blobs(self) -> AsyncIterator[Sequence[Blob]]:
+        """All, in the order of their digests, some at a time."""
+        ...
+
+    async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
+        """Whether `owner` is the one process that cleans, now and for `life_s`."""
+        ...
+
+    async def totals(self) -> Totals: ...
+
+    async def check(self) -> None:
+        """Raises Unavailable when the database does not work."""
+        ...
