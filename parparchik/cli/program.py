@@ -12,8 +12,8 @@ from parparchik import __version__
 from parparchik.cli.failures import INTERRUPTED, OK, describe, one_line
 
 _COMMANDS = (
-    *("serve", "site", "check", "explain", "manifest", "cache", "presign", "bench", "demo"),
-    "settings",
+    *("serve", "site", "check", "explain", "manifest", "cache", "dedup", "presign", "bench"),
+    *("demo", "settings"),
 )
 _HIDDEN = ("worker",)  # what the program starts of itself
 _EXIT_CODES = (

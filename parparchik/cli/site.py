@@ -37,7 +37,6 @@ _IN_PLACE_OF_SECRETS: Mapping[str, str] = MappingProxyType(
 _WITHOUT_MEANING: Mapping[str, str] = MappingProxyType(
     {
         "threads": "one process answers with one thread; --workers sets how many processes",
-        "console": "without --dir the log goes to standard error, with it to files",
         "mmdb_host": "places come from a MaxMind file: --mmdb FILE",
         "mmdb_port": "places come from a MaxMind file: --mmdb FILE",
     }
@@ -81,6 +80,7 @@ def _switch(*names: str, text: str) -> _Decorator:
     help="PARPARCHIK_LOG_LEVEL.",
 )
 @click.option("--dir", "-o", "log_dir", help="Directory for logs (PARPARCHIK_LOG_DIR).")
+@_switch("--console", "-c", text="To standard error as well (PARPARCHIK_LOG_CONSOLE).")
 @click.option("--mmdb", help="MaxMind file: clients' places (PARPARCHIK_LOCATION_DATABASE).")
 @click.option("--influx-url", help="Request metrics: tcp://host:port or http(s)://... to write to.")
 @click.option("--akumuli-host", "-y", help="Request metrics to Akumuli.")
@@ -98,7 +98,6 @@ def _switch(*names: str, text: str) -> _Decorator:
 @click.option("--mmdb-host", "-m", help="Ignored: see --mmdb.")
 @click.option("--mmdb-port", "-x", help="Ignored: see --mmdb.")
 @click.option("--threads", "-n", help="Ignored: see --workers.")
-@_switch("--console", "-c", text="Ignored: see --dir.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file.")
 @click.pass_context
 def site(ctx: click.Context, /, config_file: Path | None, **options: Any) -> None:
@@ -157,6 +156,7 @@ def site_environment(options: Mapping[str, Any], *, has_file: bool) -> dict[str,
         PARPARCHIK_CACHE_DIR=options["cache_dir"],
         PARPARCHIK_LOG_LEVEL=_LEVELS.get(level, level),
         PARPARCHIK_LOG_DIR=options["log_dir"],
+        PARPARCHIK_LOG_CONSOLE=options["console"],
         PARPARCHIK_LOCATION_DATABASE=options["mmdb"],
     )
     if not has_file and not environ.get("PARPARCHIK_CONFIG", "").strip():

@@ -12,7 +12,7 @@ from parparchik.config.suggest import did_you_mean, near_miss
 from parparchik.config.table_settings import BUCKET_SETTINGS, SINK_SETTINGS, SITE_SETTINGS
 from parparchik.errors import ConfigError
 
-_ONCE = ("server", "s3", "routes", "cache", "objects", "auth", "log", "sinks")
+_ONCE = ("server", "s3", "routes", "cache", "objects", "dedup", "auth", "limits", "log", "sinks")
 _MANY = ("bucket", "site", "sink")
 _HEADS: Mapping[str, str] = MappingProxyType(
     {name: f"[{name}]" for name in _ONCE} | {name: f"[[{name}]]" for name in _MANY}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from parparchik.config.aliases import resolve_aliases
 from parparchik.config.buckets import make_buckets
+from parparchik.config.dedup import check_dedup, make_dedup
 from parparchik.config.document import Document, read_document
 from parparchik.config.environment import strangers
 from parparchik.config.files import read_file
@@ -16,6 +17,7 @@ from parparchik.config.model import (
     AuthConfig,
     CacheConfig,
     Config,
+    LimitsConfig,
     LogConfig,
     RoutesConfig,
     S3Config,
@@ -65,19 +67,35 @@ def load(
     if objects is not None:
         label = given.label("objects.allowed_buckets")
         wanted = {name: label for name, _ in objects.allowed_buckets} | wanted
+    shared = {*wanted}
+    dedup = make_dedup(given, document, has_keys=bool(auth.api_keys))
+    if dedup is not None:
+        wanted = {dedup.bucket: given.label("dedup.bucket")} | wanted
     buckets = make_buckets(given, document, wanted)
-    hidden = check_places(sites, objects, _objects_label(given), buckets.routes)
+    mounted = []
+    if objects is not None:
+        mounted.append((_label_of(given, "objects.mount", "the object gateway"), objects.mount))
+    if dedup is not None:
+        check_dedup(dedup, given, shared | {each.bucket.name for each in buckets.routes})
+        mounted.append((_label_of(given, "dedup.mount", "the dedup store"), dedup.mount))
+        if dedup.mount == "/":
+            buckets.warnings.append(
+                f"{mounted[-1][0]}: /list is the dedup store's, not that of files"
+            )
+    hidden = check_places(sites, mounted, buckets.routes)
     config = Config(
         buckets=buckets.routes,
         server=section("server", ServerConfig(), given),
         s3=section("s3", S3Config(), given),
         routes=section("routes", RoutesConfig(), given),
         auth=auth,
+        limits=section("limits", LimitsConfig(), given),
         log=section("log", LogConfig(), given),
         cache=section("cache", CacheConfig(), given),
         sinks=make_sinks(given, document, sinks),
         sites=tuple(one.site for one in sites),
         objects=objects,
+        dedup=dedup,
         other_buckets=buckets.others,
     )
     if config.s3.ca_bundle is not None:
@@ -133,8 +151,8 @@ def _check_tls(server: ServerConfig, given: Given) -> None:
         )
 
 
-def _objects_label(given: Given) -> str:
-    return given.label("objects.mount") if "objects.mount" in given else "the object gateway"
+def _label_of(given: Given, name: str, otherwise: str) -> str:
+    return given.label(name) if name in given else otherwise
 
 
 def _check_cache(cache: CacheConfig, given: Given) -> None:

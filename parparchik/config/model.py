@@ -92,16 +92,29 @@ class AuthConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What each client may ask for. `requests_per_second` 0: as much as it likes. `burst`: how many
+    requests at once, after a pause; 0: those of a second, at least one."""
+
+    requests_per_second: float = 0
+    burst: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
-    """`directory` None: to standard error. Otherwise to a file a day in it; those older than
-    `keep_days` are removed, and the oldest as long as all together have more than `keep_bytes`."""
+    """`directory` None: to standard error. Otherwise to a file a day in it, and with `console` to
+    standard error too; those older than `keep_days` are removed, and the oldest as long as all
+    together have more than `keep_bytes`. `trace`: S3 is told of the traces that requests are part
+    of."""
 
     format: LogFormat = "auto"
     level: str = "info"
     access: bool = True
     directory: Path | None = None
+    console: bool = False
     keep_days: int = 30
     keep_bytes: int = 1 << 30
+    trace: bool = False
 
 
 SinkKind = Literal["influx", "akumuli", "mongodb"]
@@ -160,7 +173,7 @@ class CacheConfig:
     """How much of the objects' bytes is kept, where, and for how long. `directory` None: in memory
     alone."""
 
-    memory_bytes: int = 256 << 20
+    memory_bytes: int = 300 << 20
     memory_object_bytes: int = 1 << 20  # larger pieces stay on disk alone, where there is one
     directory: Path | None = None
     disk_bytes: int = 10 << 30
@@ -223,21 +236,46 @@ class ObjectsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DedupConfig:
+    """The dedup store at `mount` (a path that begins and ends with a slash), with its blobs below
+    `prefix` in `bucket`. `metadata` is `sqlite:///relative`, `sqlite:////absolute` or a Redis URL;
+    `upstream` is the filetracker server whose files are taken over, '': none."""
+
+    bucket: str
+    metadata: str = field(repr=False)  # may hold a password
+    mount: str = "/ft/"
+    prefix: str = ""
+    key_depth: int = 2
+    compression_level: int = 6
+    spool_directory: Path | None = None
+    spool_bytes: int = 8 << 30
+    max_upload_bytes: int = 8 << 30
+    max_uploads: int = 64
+    grace_s: float = 86_400.0
+    clean_every_s: float = 3600.0  # 0: never
+    upstream: str = field(default="", repr=False)  # may hold a password
+    read_needs_key: bool = True  # one of the API keys, where there are any
+    write_needs_key: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Everything. `buckets` is in priority order; it is empty only where there is a site or the
-    object gateway. Each bucket that these name is in `buckets`, or, with `mode` off, in
-    `other_buckets`."""
+    """Everything. `buckets` is in priority order; it is empty only where there is a site, the
+    gateway or the dedup store. Each bucket that these name is in `buckets`, or, with `mode` off,
+    in `other_buckets`."""
 
     buckets: tuple[BucketConfig, ...]
     server: ServerConfig = field(default_factory=ServerConfig)
     s3: S3Config = field(default_factory=S3Config)
     routes: RoutesConfig = field(default_factory=RoutesConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     sinks: SinksConfig = field(default_factory=SinksConfig)
     sites: tuple[SiteConfig, ...] = ()
     objects: ObjectsConfig | None = None
+    dedup: DedupConfig | None = None
     other_buckets: tuple[BucketConfig, ...] = ()
 
     @property

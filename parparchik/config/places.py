@@ -159,6 +159,14 @@ _SINK_SCHEMES = ("tcp", "http", "https", "mongodb", "mongodb+srv")
 _SINK_EXPECTED = "expected a URL such as tcp://host:8089, https://host/write?db=x, mongodb://host"
 
 
+def bucket_name(raw: object) -> str:
+    """Which names a server allows is its own matter."""
+    name = raw.strip() if isinstance(raw, str) else ""
+    if not _BUCKET.fullmatch(name):
+        raise ValueError("expected the name of a bucket")
+    return name
+
+
 def bucket_permissions(raw: object) -> tuple[tuple[str, Permission], ...]:
     """Who may do what, as estrois writes it (`public:read,private:all`), or as a TOML array of
     such items, or as a TOML table."""

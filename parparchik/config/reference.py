@@ -9,7 +9,9 @@ from types import MappingProxyType
 from parparchik.config.model import (
     AuthConfig,
     CacheConfig,
+    DedupConfig,
     Endpoint,
+    LimitsConfig,
     LogConfig,
     ObjectsConfig,
     RoutesConfig,
@@ -32,10 +34,12 @@ _SECTIONS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "routes": (RoutesConfig, Bucket),
         "cache": (CacheConfig,),
         "objects": (ObjectsConfig,),
+        "dedup": (DedupConfig,),
         "site": (SiteConfig,),
         "sink": (SinkConfig,),
         "sinks": (SinksConfig,),
         "auth": (AuthConfig,),
+        "limits": (LimitsConfig,),
         "log": (LogConfig,),
     }
 )

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from parparchik.config.given import Given
 from parparchik.config.model import (
     CacheConfig,
+    DedupConfig,
+    LimitsConfig,
     LogConfig,
     ObjectsConfig,
     RoutesConfig,
@@ -24,6 +26,8 @@ _Section = TypeVar(
     RoutesConfig,
     CacheConfig,
     ObjectsConfig,
+    DedupConfig,
+    LimitsConfig,
     LogConfig,
     SinksConfig,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from parparchik.config import places, values
 from parparchik.config.byte_settings import BYTE_SETTINGS
+from parparchik.config.dedup_settings import DEDUP_SETTINGS
 from parparchik.config.setting import Setting
 from parparchik.config.sizes import MIB, PIB, byte_size
 from parparchik.config.values import choice, integer, seconds, whole_seconds
@@ -128,6 +129,11 @@ SETTINGS: tuple[Setting, ...] = (
             "File with more such keys, one a line; `#` begins a comment line"),
     Setting("auth.metrics_need_key", "PARPARCHIK_METRICS_NEED_KEY", values.boolean,
             "`/metrics` wants a key too"),
+    Setting("limits.requests_per_second", "PARPARCHIK_REQUESTS_PER_SECOND", integer(0, 100_000),
+            "Requests a second that each client may make: an API key, or an address (IPv6: a /64);"
+            " beyond it 429. 0: any number. Each worker allows its share"),
+    Setting("limits.burst", "PARPARCHIK_BURST", integer(0, 1_000_000),
+            "How many of them may come at once; 0: those of a second"),
     Setting("log.format", "PARPARCHIK_LOG_FORMAT", choice("auto", "json", "console"),
             "`json` lines, or `console` for people; `auto`: the latter on a terminal"),
     Setting("log.level", "PARPARCHIK_LOG_LEVEL", choice("debug", "info", "warning", "error"),
@@ -136,15 +142,20 @@ SETTINGS: tuple[Setting, ...] = (
             "A line for each request"),
     Setting("log.directory", "PARPARCHIK_LOG_DIR", values.path,
             "Directory for logs, a file a day; not set: they go to standard error"),
+    Setting("log.console", "PARPARCHIK_LOG_CONSOLE", values.boolean,
+            "With a directory: to standard error too"),
     Setting("log.keep_days", "PARPARCHIK_LOG_KEEP_DAYS", integer(1, 36_500),
             "Older files are removed"),
     Setting("log.keep", "PARPARCHIK_LOG_KEEP", byte_size(MIB, PIB), unit="bytes",
             doc="What the files may have together; the oldest go first"),
+    Setting("log.trace", "PARPARCHIK_TRACE", values.boolean,
+            "Requests to S3 carry the `traceparent` of those that they are made for"),
     Setting("sinks.location_database", "PARPARCHIK_LOCATION_DATABASE", values.path,
             "MaxMind file (GeoLite2 or GeoIP2 City) for the clients' places in request metrics"),
     Setting("sinks.trusted_proxies", "PARPARCHIK_TRUSTED_PROXIES", places.networks,
             "Addresses and networks (CIDR), separated by commas, whose `X-Forwarded-For` is"
-            " believed there"),
+            " believed, there and for `[limits]`"),
     *BYTE_SETTINGS,
+    *DEDUP_SETTINGS,
 )
 # fmt: on

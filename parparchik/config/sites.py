@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parparchik.config.document import Document
 from parparchik.config.given import Given, of_table
-from parparchik.config.model import BucketConfig, ObjectsConfig, SiteConfig
+from parparchik.config.model import BucketConfig, SiteConfig
 from parparchik.config.table_settings import SITE_SETTINGS
 from parparchik.errors import ConfigError
 
@@ -72,11 +72,11 @@ def _site(given: Given, label: str, has_keys: bool) -> NamedSite:
 
 def check_places(
     sites: Sequence[NamedSite],
-    objects: ObjectsConfig | None,
-    objects_label: str,
+    others: Sequence[tuple[str, str]],
     routes: Sequence[BucketConfig],
 ) -> list[str]:
-    """Warnings about what hides what. Raises ConfigError where two would answer for one place.
+    """Warnings about what hides what; `others` are what is mounted beside the sites, label and
+    mount of each. Raises ConfigError where two would answer for one place.
 
     The management API's paths come first, then the longest path that is mounted, then routes. A
     site with a host of its own has all of that host, where there is nothing else.
@@ -86,8 +86,7 @@ def check_places(
     places = {f"/{name}/": f"the routes of all {name} buckets" for name in aliases}
     places |= {f"/{name}/": f"the routes of bucket {name}" for name in names}
     claims = [(one.label, one.site.mount) for one in sites if not one.site.host]
-    if objects is not None:
-        claims.insert(0, (objects_label, objects.mount))
+    claims[:0] = others
     warnings = []
     for label, mount in claims:
         if mount in places:

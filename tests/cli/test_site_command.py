@@ -62,12 +62,12 @@ def test_the_command_line_of_s3_proxy_s_image(command: Command, served: Served) 
     assert (other.bucket.name, other.endpoint.region, other.mode) == ("www", "eu-west-1", "off")
     assert config.server.port == 8000
     assert config.cache.directory == Path("/opt/spt/data")
-    assert config.log.directory == Path("/opt/spt/logs/")
+    assert (config.log.directory, config.log.console) == (Path("/opt/spt/logs/"), True)
     assert config.sinks.sinks == (SinkConfig("akumuli", "tcp://tsdb:8283", name="web"),)
     assert served.environ["AWS_ACCESS_KEY_ID"] == "AKIA"
     assert served.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
     told = " ".join(served.warnings)
-    for name in ("--threads", "--console", "--mmdb-host", "--mmdb-port"):
+    for name in ("--threads", "--mmdb-host", "--mmdb-port"):
         assert f"{name} is ignored: " in told
     assert "--secret can be seen by everybody on this machine: set AWS_SECRET_ACCESS_KEY" in told
     assert SECRET not in told + repr(config)

@@ -59,7 +59,7 @@ CASES: list[tuple[str, str, str, object]] = [
     ("PARPARCHIK_MANIFEST_WINDOW", "250ms", "routes.manifest_window_s", 0.25),
     ("PARPARCHIK_MAX_PROBES", "8", "routes.max_probes", 8),
     ("PARPARCHIK_MAX_WAITING", "8", "routes.max_waiting", 8),
-    ("PARPARCHIK_CACHE_MEMORY", "300MiB", "cache.memory_bytes", 300 << 20),
+    ("PARPARCHIK_CACHE_MEMORY", "512MiB", "cache.memory_bytes", 512 << 20),
     ("PARPARCHIK_CACHE_MEMORY_OBJECT", "64KiB", "cache.memory_object_bytes", 64 << 10),
     ("PARPARCHIK_CACHE_DIR", "/var/cache/p", "cache.directory", Path("/var/cache/p")),
     ("PARPARCHIK_CACHE_DISK", "20GB", "cache.disk_bytes", 20 * 10**9),
@@ -82,17 +82,39 @@ CASES: list[tuple[str, str, str, object]] = [
     ("PARPARCHIK_OBJECTS_MAX_UPLOAD", "1GiB", "objects.max_upload_bytes", 1 << 30),
     ("PARPARCHIK_OBJECTS_UPLOAD_TIMEOUT", "5s", "objects.upload_timeout_s", 5.0),
     ("PARPARCHIK_OBJECTS_COMPRESS_MIN", "2MiB", "objects.compress_min_bytes", 2 << 20),
+    ("PARPARCHIK_DEDUP_MOUNT", "tracker", "dedup.mount", "/tracker/"),
+    ("PARPARCHIK_DEDUP_PREFIX", "blobs", "dedup.prefix", "blobs/"),
+    ("PARPARCHIK_DEDUP_KEY_DEPTH", "3", "dedup.key_depth", 3),
+    ("PARPARCHIK_DEDUP_COMPRESSION_LEVEL", "9", "dedup.compression_level", 9),
+    ("PARPARCHIK_DEDUP_SPOOL_DIR", "/var/spool/p", "dedup.spool_directory", Path("/var/spool/p")),
+    ("PARPARCHIK_DEDUP_SPOOL", "1GiB", "dedup.spool_bytes", 1 << 30),
+    ("PARPARCHIK_DEDUP_MAX_UPLOAD", "1GiB", "dedup.max_upload_bytes", 1 << 30),
+    ("PARPARCHIK_DEDUP_MAX_UPLOADS", "9", "dedup.max_uploads", 9),
+    ("PARPARCHIK_DEDUP_GRACE", "5m", "dedup.grace_s", 300.0),
+    ("PARPARCHIK_DEDUP_CLEAN_EVERY", "0", "dedup.clean_every_s", 0.0),
+    ("PARPARCHIK_DEDUP_UPSTREAM", "http://h:9999", "dedup.upstream", "http://h:9999"),
+    ("PARPARCHIK_DEDUP_READ_NEEDS_KEY", "no", "dedup.read_needs_key", False),
+    ("PARPARCHIK_DEDUP_WRITE_NEEDS_KEY", "no", "dedup.write_needs_key", False),
     ("PARPARCHIK_API_KEYS", "one,two", "auth.api_keys", ("one", "two")),
+    ("PARPARCHIK_REQUESTS_PER_SECOND", "50", "limits.requests_per_second", 50),
+    ("PARPARCHIK_BURST", "200", "limits.burst", 200),
     ("PARPARCHIK_LOG_FORMAT", "json", "log.format", "json"),
     ("PARPARCHIK_LOG_LEVEL", "debug", "log.level", "debug"),
     ("PARPARCHIK_ACCESS_LOG", "off", "log.access", False),
     ("PARPARCHIK_LOG_DIR", "/var/log/p", "log.directory", Path("/var/log/p")),
+    ("PARPARCHIK_LOG_CONSOLE", "true", "log.console", True),
     ("PARPARCHIK_LOG_KEEP_DAYS", "7", "log.keep_days", 7),
     ("PARPARCHIK_LOG_KEEP", "2GiB", "log.keep_bytes", 2 << 30),
+    ("PARPARCHIK_TRACE", "true", "log.trace", True),
     ("PARPARCHIK_LOCATION_DATABASE", __file__, "sinks.location_database", Path(__file__)),
     ("PARPARCHIK_TRUSTED_PROXIES", "10.0.0.0/8", "sinks.trusted_proxies", ("10.0.0.0/8",)),
 ]
-BASE = {"PARPARCHIK_BUCKETS": "files", "PARPARCHIK_OBJECTS": "true"}
+BASE = {
+    "PARPARCHIK_BUCKETS": "files",
+    "PARPARCHIK_OBJECTS": "true",
+    "PARPARCHIK_DEDUP_BUCKET": "dedup",
+    "PARPARCHIK_DEDUP_METADATA": "sqlite:///dedup.db",
+}
 TOML_NAMES = {
     name: setting.toml for setting in SETTINGS for name in (setting.environ, setting.also)
 }
@@ -152,6 +174,8 @@ def test_every_setting_has_a_case() -> None:
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
         # and these by test_config_estrois
         "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_USE_SSL", "MAX_CACHE_SIZE", "PARPARCHIK_OBJECTS",
+        # and these by test_config_dedup
+        "PARPARCHIK_DEDUP_BUCKET", "PARPARCHIK_DEDUP_METADATA",
     }  # fmt: skip
     named = {name for s in SETTINGS for name in (s.environ, s.also) if name}
     assert named == elsewhere | {name for name, *_ in CASES}
@@ -160,7 +184,7 @@ def test_every_setting_has_a_case() -> None:
 def test_every_field_of_the_model_can_be_set() -> None:
     settable = {(s.toml.partition(".")[0], s.attribute) for s in SETTINGS}
     config = load(BASE).config
-    for section in ("server", "s3", "routes", "auth", "log", "cache", "objects", "sinks"):
+    for section in ("server", "s3", "routes", "auth", "log", "cache", "objects", "dedup", "sinks"):
         for field in dataclasses.fields(getattr(config, section)):
             if (section, field.name) != ("sinks", "sinks"):  # these are tables of their own
                 assert (section, field.name) in settable
@@ -190,8 +214,9 @@ def test_an_error_names_the_setting_as_it_was_written(setting: Setting) -> None:
     assert setting.environ in str(environ_error.value)
     assert str(environ_error.value).isprintable()
     if setting.toml:
+        base = {name: value for name, value in BASE.items() if name != setting.environ}
         with pytest.raises(ConfigError) as file_error:
-            load(BASE, as_toml(setting.toml, '"\\n\\u0000"'))
+            load(base, as_toml(setting.toml, '"\\n\\u0000"'))
         table, _, key = setting.toml.partition(".")
         assert f"[{table}] {key}: " in str(file_error.value)
         assert str(file_error.value).isprintable()
@@ -258,5 +283,5 @@ def test_the_table_shows_names_defaults_and_meaning() -> None:
     assert "| `PARPARCHIK_VERIFY_TTL` | `[routes] verify_ttl` | `2s` |" in table
     assert "| `PARPARCHIK_LIST_SYNC` | `[routes] list_sync` | `false` |" in table
     assert "| `external_endpoint` |" in table
-    assert "`PARPARCHIK_CACHE_MEMORY` or `MAX_CACHE_SIZE` | `[cache] memory` | `256MiB`" in table
+    assert "`PARPARCHIK_CACHE_MEMORY` or `MAX_CACHE_SIZE` | `[cache] memory` | `300MiB`" in table
     assert "| `index` | `index.html` |" in table
