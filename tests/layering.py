@@ -30,7 +30,7 @@ SIDE_DOORS = {
 }
 ANYWHERE = {"msgspec", "outcome", "structlog", "trio"}  # outcome is what trio wakes a task with
 OWNERS = {
-    "httpx": {"s3", "sinks"},
+    "httpx": {"s3", "sinks", "dedup"},  # dedup: files of another filetracker server
     "httptools": {"s3"},
     "h2": {"server"},  # what Hypercorn speaks HTTP/2 with
     "h11": {"server"},  # what Hypercorn speaks HTTP/1.1 with
@@ -43,6 +43,8 @@ OWNERS = {
     "zstandard": {"delivery"},
     "maxminddb": {"sinks"},
     "pymongo": {"sinks"},
+    "sqlite3": {"dedup"},
+    "coredis": {"dedup"},
     "click": {"cli"},
     "moto": {"cli"},
     "bench": {"cli"},  # stands right of the rooms: `parparchik bench` is its only door from here
@@ -50,7 +52,22 @@ OWNERS = {
 # No I/O, no clock, no environment: what these modules say depends on their arguments alone.
 PURE = {
     *("errors", "model", "content", "rfc", "config.model"),
-    *("cache.types", "dedup.types", "cache.tiers", "cache.lru", "cache.freshness"),
+    *(
+        "cache.types",
+        "dedup.types",
+        "dedup.versions",
+        "dedup.bounds",
+        "dedup.order",
+        "dedup.compress",
+        "dedup.reports",
+        "dedup.blobs",
+        "dedup.redis_scripts",
+        "dedup.redis_cleaning",
+        "cache.tiers",
+        "cache.lru",
+        "cache.freshness",
+    ),
+    "cache.purge",
     *("cache.disk.format", "cache.disk.forgotten"),
     *("config.sizes", "config.places"),
     *("s3.sigv4", "s3.presign", "s3.xml", "s3.xml_writes", "s3.document", "s3.representation"),
@@ -58,8 +75,8 @@ PURE = {
     *("registry.progress", "routes.target", "routes.answers", "routes.authorize"),
     *("objects.digests", "objects.storing"),
     *("site.accept", "site.pages", "site.listing", "site.cors"),
-    *("access.observation", "access.redact"),
-    *("sinks.measurement", "sinks.influx", "sinks.akumuli", "sinks.proxies"),
+    *("access.observation", "access.redact", "access.proxies", "access.rate"),
+    *("sinks.measurement", "sinks.influx", "sinks.akumuli"),
     *("delivery.headers", "delivery.plan", "delivery.wishes"),
     *("edge.head", "edge.framing", "edge.limits", "edge.render"),
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
@@ -26,17 +27,20 @@ class Asked:
     method: str
     key: str
     range: str = ""
+    traceparent: str = ""
 
 
 @dataclass
 class BytesS3:
     """`objects` by key; `asked` in order. `gone_after_bytes`: the connection is reset behind so
-    many bytes of any body. `status`: the answer to everything. `rate` bounds bytes a second."""
+    many bytes of any body, or of the next `times_gone` that have as many. `status`: the answer to
+    everything. `rate` bounds bytes a second."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     modified_s: dict[str, float] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     gone_after_bytes: int | None = None
+    times_gone: int | None = None
     status: int = 0
     rate: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
@@ -52,10 +56,11 @@ class BytesS3:
 
     def mend(self) -> None:
         self.asked.clear()
-        self.gone_after_bytes, self.status, self.rate = None, 0, 0.0
+        self.gone_after_bytes, self.times_gone, self.status, self.rate = None, None, 0, 0.0
         self.headers.clear()
 
 
+@lru_cache(maxsize=32)  # of 50 MiB it takes a while, and whoever asks waits only so long
 def etag_of(data: bytes) -> str:
     return f'"{hashlib.md5(data).hexdigest()}"'
 
@@ -73,10 +78,33 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        data = self._body()
+        key = unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")
+        self.s3.asked.append(Asked(self.command, key))
+        self.s3.put(key, data)
+        self._reply(200, b"", {"ETag": etag_of(data)})
+
+    def do_DELETE(self) -> None:
+        key = unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")
+        self.s3.asked.append(Asked(self.command, key))
+        self.s3.objects.pop(key, None)
+        self._reply(204, b"")
+
+    def do_POST(self) -> None:
+        """DeleteObjects, of however many."""
+        for key in re.findall(rb"<Key>([^<]*)</Key>", self._body()):
+            self.s3.objects.pop(key.decode(), None)
+        self._reply(200, b"<DeleteResult/>")
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length", "0")))
+
     def _answer(self) -> None:
         key = unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")
         wanted = self.headers.get("range", "")
-        self.s3.asked.append(Asked(self.command, key, wanted))
+        traceparent = self.headers.get("traceparent", "")
+        self.s3.asked.append(Asked(self.command, key, wanted, traceparent))
         data = self.s3.objects.get(key)
         if self.s3.status:
             self._reply(self.s3.status, b"<Error><Code>SlowDown</Code></Error>")
@@ -120,14 +148,19 @@ class _Handler(BaseHTTPRequestHandler):
         sent = 0
         limit = self.s3.gone_after_bytes
         while sent < len(body):
-            if limit is not None and sent >= limit:
+            if limit is not None and sent >= limit and self.s3.times_gone != 0:
+                if self.s3.times_gone is not None:
+                    self.s3.times_gone -= 1
                 # A reset, not an orderly end.
                 self.connection.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
                 self.close_connection = True
                 return
-            piece = body[sent : sent + min(PIECE_BYTES, (limit or len(body)) - sent)]
+            size = PIECE_BYTES
+            if limit is not None and sent < limit:
+                size = min(size, limit - sent)
+            piece = body[sent : sent + size]
             try:
                 self.wfile.write(piece)
             except OSError:
