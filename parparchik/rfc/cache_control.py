@@ -10,7 +10,10 @@ FOREVER_S = 2**31
 """What larger numbers of seconds are read as (RFC 9111 section 1.2.2)."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105
-_DIRECTIVE = re.compile(rf'[ \t,]*({_TOKEN})(?:=({_TOKEN}|"(?:[^"\\]|\\.)*"))?[ \t]*(?=,|\Z)')
+# What parts directives is passed over by itself: as a part of their pattern it would be read again
+# from every comma of a long run.
+_BETWEEN = re.compile(r"[ \t,]*")
+_DIRECTIVE = re.compile(rf'({_TOKEN})(?:=({_TOKEN}|"(?:[^"\\]|\\.)*"))?[ \t]*(?=,|\Z)')
 _SECONDS = re.compile(r"[0-9]+")
 
 
@@ -53,15 +56,16 @@ def parse_cache_control(text: str) -> CacheControl:
     """The directives of a field value, several lines joined by commas. Never raises: what is no
     directive is passed over, up to the next comma; so are directives that are not known."""
     given: dict[str, str | None] = {}
-    at = 0
+    at = _end(_BETWEEN, text, 0)
     while at < len(text):
         found = _DIRECTIVE.match(text, at)
         if found is None:
-            comma = text.find(",", at + 1)
+            comma = text.find(",", at)
             at = len(text) if comma < 0 else comma
         else:
             given.setdefault(found[1].lower(), found[2])
             at = found.end()
+        at = _end(_BETWEEN, text, at)
     return CacheControl(
         no_store="no-store" in given,
         no_cache="no-cache" in given,
@@ -84,6 +88,12 @@ def parse_delta_seconds(text: str) -> int | None:
         return None
     digits = text.lstrip("0")
     return FOREVER_S if len(digits) > 10 else min(int(digits or "0"), FOREVER_S)
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Of what always matches there."""
+    found = pattern.match(text, at)
+    return at if found is None else found.end()
 
 
 def _seconds(given: dict[str, str | None], name: str) -> int | None:
