@@ -8,6 +8,7 @@ from parparchik.dedup.redis_scripts import Script
 EXPIRE = Script(
     "expire",
     """
+begin()
 local expired = call('ZRANGEBYSCORE', ends, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 for _, token in ipairs(expired) do
   end_claim(token)
@@ -21,6 +22,7 @@ DISCARD_ORPHANS = Script(
     "discard_orphans",
     r"""
 local limit, kept, count = tonumber(ARGV[2]), 0, 0
+begin()
 while count < limit do
   local found = call('ZRANGEBYSCORE', orphans, '-inf', '(' .. ARGV[1], 'LIMIT', kept, limit - count)
   if #found == 0 then
@@ -37,7 +39,7 @@ while count < limit do
         call('HDEL', blobs, digest)
         call('ZREM', digests, digest)
         call('SREM', used, key)
-        call('HINCRBY', sums, 'stored_bytes', '-' .. stored_bytes)
+        subtract('stored_bytes', stored_bytes)
         discard(key)
         count = count + 1
       end
@@ -54,6 +56,7 @@ GARBAGE = Script("garbage", "return call('ZRANGE', garbage, 0, ARGV[1] - 1)\n")
 COLLECTED = Script(
     "collected",
     """
+begin()
 for at = 3, #ARGV do
   call('ZREM', garbage, ARGV[at])
   call('ZADD', rested, ARGV[1], ARGV[at])
@@ -67,6 +70,7 @@ UNKNOWN = Script(
     "unknown",
     """
 local strange = {}
+begin()
 for _, key in ipairs(ARGV) do
   if call('SISMEMBER', used, key) == 0 and not is_held('k' .. key)
     and not call('ZSCORE', garbage, key) then
@@ -99,6 +103,7 @@ local owner, last = unpack(call('HMGET', lead, 'owner', 'ends'))
 if owner and owner ~= ARGV[1] and tonumber(last) > tonumber(ARGV[2]) then
   return 0
 end
+begin()
 call('HSET', lead, 'owner', ARGV[1], 'ends', ARGV[3])
 return 1
 """,
@@ -113,12 +118,11 @@ return {call('HLEN', files), call('HLEN', blobs), sum[1] or '0', sum[2] or '0',
 """,
 )
 
-# Writes something that leaves nothing: no key is empty.
+# Changes nothing, and writes.
 TOUCH = Script(
     "touch",
     """
-call('SADD', used, '')
-call('SREM', used, '')
+begin()
 return 1
 """,
 )

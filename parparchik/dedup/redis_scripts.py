@@ -18,7 +18,11 @@ garbage     *       keys to be deleted at S3
 rested      sorted  keys that were deleted, by the time of that
 tombstones  hash    path -> version
 lead        hash    owner, ends
-sums        hash    logical_bytes (of all files) and stored_bytes (of all blobs)
+sums        hash    logical_bytes (of all files), stored_bytes (of all blobs), and changes
+
+Redis takes nothing back where a script ends with an error, so scripts look first and write last,
+and `begin` before they write: what the server refuses, it refuses there.
+
 
 Lua's numbers are doubles, and versions have 64 bits: they are stored as 20 digits (`version_text`),
 which are compared as text. In Lua what is missing is false, never nil.
@@ -60,6 +64,17 @@ _SHARED = (
     f"local {', '.join(NAMES)} = unpack(KEYS)"
     + r"""
 local call = redis.call
+
+-- Without memory Redis still lets a script remove, and stops it where it adds: this adds.
+local function begin()
+  call('HINCRBY', sums, 'changes', 1)
+end
+
+local function subtract(name, number)
+  if number ~= '0' then
+    call('HINCRBY', sums, name, '-' .. number)
+  end
+end
 
 local function has_between(set, low, high)
   return #call('ZRANGEBYLEX', set, '[' .. low, '(' .. high, 'LIMIT', 0, 1) > 0
@@ -108,8 +123,7 @@ end
 -- A file at `path` lets go of the blob; without another one it is an orphan.
 local function let_go(path, digest, now)
   call('ZREM', refs, digest .. ' ' .. path)
-  call('HINCRBY', sums, 'logical_bytes',
-    '-' .. string.match(call('HGET', blobs, digest), '^%d+'))
+  subtract('logical_bytes', (string.match(call('HGET', blobs, digest), '^%d+')))
   if not is_referred(digest) then
     call('ZADD', orphans, now, digest)
   end
@@ -168,6 +182,7 @@ local key = blob and key_of(blob) or is_free(ARGV[2]) and ARGV[2] or is_free(ARG
 if not key then
   return false
 end
+begin()
 call('HSET', claims, token, digest .. ' ' .. key)
 call('ZADD', ends, ARGV[5], token)
 call('ZADD', holds, 0, 'd' .. digest .. '\0' .. token, 0, 'k' .. key .. '\0' .. token)
@@ -182,12 +197,13 @@ RENEW = Script(
 if not does_hold(ARGV[1], ARGV[2]) then
   return 0
 end
+begin()
 call('ZADD', ends, ARGV[3], ARGV[1])
 return 1
 """,
 )
 
-RELEASE = Script("release", "end_claim(ARGV[1])\nreturn 1\n")
+RELEASE = Script("release", "begin()\nend_claim(ARGV[1])\nreturn 1\n")
 
 # ARGV: path, version, digest, key, logical_bytes, stored_bytes, token, now, imported ('1' or '').
 # Returns what came of it and the version that is stored.
@@ -214,12 +230,13 @@ else
   end
 end
 local dead = imported and call('HGET', tombstones, path)
+local blob = call('HGET', blobs, digest)
+begin()
 if old and (old_version > version or imported and old_version == version)
   or dead and dead >= version then
   end_claim(token)
   return {'kept', old_version or false}
 end
-local blob = call('HGET', blobs, digest)
 if not blob then
   blob = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. key
   call('HSET', blobs, digest, blob)
@@ -256,6 +273,7 @@ if old then
     return {'kept', old_version}
   end
 end
+begin()
 if ARGV[3] == '1' then
   local dead = call('HGET', tombstones, path)
   if not dead or dead < version then

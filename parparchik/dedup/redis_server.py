@@ -7,6 +7,7 @@ call has a time-out, so its end comes.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -211,6 +212,8 @@ def client_of(url: str) -> Redis[str]:
         raise ConfigError(
             "PARPARCHIK_DEDUP_METADATA: redis:// needs coredis: install parparchik[redis]"
         ) from None
+    # What fails is raised, and told by who asked.
+    logging.getLogger("coredis").setLevel(logging.CRITICAL)
     # coredis itself would let any certificate pass.
     secure: dict[str, Any] = {}
     if url.startswith("rediss:"):

@@ -38,12 +38,22 @@ class RedisProcess:
         self.port = free_port()
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
+        self.attempts = 0
+        self.started = False
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        while not self._is_started():
+            assert not self.started, "redis-server has ended"
+            self.attempts += 1
+            assert self.attempts < 5, "redis-server does not start"
+            self.port = free_port()  # somebody else took it
+        self.started = True
+
+    def _is_started(self) -> bool:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             [
@@ -55,15 +65,15 @@ class RedisProcess:
             stdout=subprocess.DEVNULL,
         )
         until = time.monotonic() + PATIENCE_S
-        while True:
+        while self.process.poll() is None:
             try:
                 if self.ask("PING").startswith(("+PONG", "-NOAUTH")):
-                    return
+                    return True
             except OSError:
                 pass
-            assert self.process.poll() is None, "redis-server has ended"
             assert time.monotonic() < until, "redis-server does not answer"
             time.sleep(0.02)
+        return False
 
     def kill(self) -> None:
         """As when the machine loses it: nothing is written any more."""

@@ -92,6 +92,17 @@ async def test_older_of_known_content_leaves_the_blob_alone(metadata: Metadata) 
     assert await metadata.garbage(limit=9) == []
 
 
+async def test_content_of_no_bytes_is_content(metadata: Metadata) -> None:
+    nothing = digest("")
+    for path in ("a", "b"):
+        held = await claim(metadata, "")
+        blob = held.blob or Blob(nothing, held.key, 0, 20)
+        await metadata.put(path, 1, blob, held, now_s=NOW)
+    assert await put(metadata, "a", 2, "x") == Written(2, done=True)
+    assert await delete(metadata, "b", 1) == Written(None, done=True)
+    assert await metadata.totals() == Totals(1, 2, 1, 41, 1, 0)
+
+
 @pytest.mark.parametrize("version", [5, 6])
 async def test_equal_or_newer_replaces_and_orphans(metadata: Metadata, version: int) -> None:
     await put(metadata, "a", 5, "one")

@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
+from parparchik.dedup import redis_cleaning as cleaning
 from parparchik.dedup import redis_server
 from parparchik.dedup.keys import Keys
 from parparchik.dedup.redis import RedisMetadata
+from parparchik.dedup.types import File
 from parparchik.dedup.verify import Verifier
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 from tests.dedup.bed import DAY_S, GRACE_S, Bed, laid
-from tests.dedup.metadata_scene import KEYS, NOW, blob_at, claim, delete, listed, put
-from tests.dedup.redis_process import PATIENCE_S, RedisProcess
+from tests.dedup.metadata_scene import ALL, KEYS, NOW, blob_at, claim, delete, discard, listed, put
+from tests.dedup.redis_process import PATIENCE_S, RedisProcess, free_port
 from tests.fakes_bytes import FakeBytes
 
 Started = Callable[..., RedisProcess]
@@ -163,17 +166,80 @@ async def test_a_server_that_hangs(started: Started, monkeypatch: pytest.MonkeyP
                 break
 
 
-async def test_many_who_give_up_leave_the_rest_alone(started: Started) -> None:
+async def test_many_who_give_up_while_it_connects_take_no_place_for_good(started: Started) -> None:
     server = started()
     async with opened(server) as metadata:
         await put(metadata, "a", 1, "x")
-        for round_ in range(100):  # more than there are places in a pool
-            if round_ % 10 == 0:
-                server.ask("CLIENT", "KILL", "TYPE", "normal")
-            with trio.CancelScope() as scope:
-                scope.cancel()
+        server.ask("CLIENT", "KILL", "TYPE", "normal")
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        for _ in range(70):  # more than there are places in the pool
+            with trio.move_on_after(0.005):
                 await metadata.get("a")
-        assert await metadata.get("a") is not None
+        server.process.send_signal(signal.SIGCONT)
+        with trio.fail_after(PATIENCE_S):
+            assert await metadata.get("a") is not None
+
+
+async def test_a_read_whose_connection_breaks_is_made_again(started: Started) -> None:
+    server = started()
+    found: list[File | None] = []
+    async with opened(server) as metadata, trio.open_nursery() as nursery:
+        await put(metadata, "a", 1, "x")
+
+        async def get() -> None:
+            found.append(await metadata.get("a"))
+
+        server.ask("CLIENT", "PAUSE", "60000", "WRITE")  # and scripts, which may write
+        nursery.start_soon(get)
+        await until(lambda: "blocked_clients:1" in server.ask("INFO", "clients"))
+        server.ask("CLIENT", "KILL", "TYPE", "normal")
+        server.ask("CLIENT", "UNPAUSE")
+    assert [file.path for file in found if file] == ["a"]
+
+
+class Relay:
+    """Connections to a server, which go on and carry nothing once they are `deaf`."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.deaf: set[trio.SocketStream] = set()
+        self.carried: set[trio.SocketStream] = set()
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        server = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self.carried.add(client)
+        async with client, server, trio.open_nursery() as nursery:
+            nursery.start_soon(self.carry, client, client, server)
+            await self.carry(client, server, client)
+            nursery.cancel_scope.cancel()
+
+    async def carry(
+        self, of: trio.SocketStream, source: trio.SocketStream, sink: trio.SocketStream
+    ) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for data in source:
+                if of not in self.deaf:
+                    await sink.send_all(data)
+
+
+async def test_a_connection_that_nothing_comes_through_is_given_up(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_server, "ANSWER_S", 0.5)
+    server = started()
+    relay = Relay(server.port)
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, relay.serve, 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        port = listener.socket.getsockname()[1]
+        async with RedisMetadata.open(f"redis://127.0.0.1:{port}", "the place", KEYS) as metadata:
+            await put(metadata, "a", 1, "x")
+            relay.deaf |= relay.carried
+            with pytest.raises(MetadataUnavailable, match="does not answer in time"):
+                await metadata.get("a")
+            assert await metadata.get("a") is not None
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_replica_is_read_and_not_written(started: Started) -> None:
@@ -193,13 +259,45 @@ async def test_a_full_server_changes_nothing(started: Started) -> None:
     server = started()
     async with opened(server) as metadata:
         await put(metadata, "a", 1, "x")
-        held = await claim(metadata, "y")
+        await put(metadata, "b", 1, "orphan")
+        await delete(metadata, "b", 1)
+        released = await claim(metadata, "z")
+        await metadata.release(released)
+        new, known, free = [await claim(metadata, content) for content in ("y", "orphan", "w")]
+        before = await seen(metadata)
+        changes: list[Callable[[], Awaitable[object]]] = [
+            partial(metadata.put, "a", 2, blob_at(new, "y"), new, now_s=NOW),
+            partial(metadata.put, "a", 2, blob_at(known, "orphan"), known, now_s=NOW),
+            partial(metadata.put, "a", 0, blob_at(new, "y"), new, now_s=NOW),
+            partial(metadata.delete, "a", 2, tombstone=True, now_s=NOW),
+            partial(metadata.delete, "a", 2, tombstone=False, now_s=NOW),
+            partial(metadata.release, free),
+            partial(discard, metadata, NOW + 99, NOW + 99),
+            partial(metadata.collected, [released.key], now_s=NOW),
+            partial(metadata.unknown, ["strange"]),
+            partial(claim, metadata, "new"),
+            partial(metadata.lead, "me", now_s=NOW, life_s=9.0),
+            metadata.check,
+        ]
         server.ask("CONFIG", "SET", "maxmemory", "1")
-        with pytest.raises(MetadataUnavailable, match="OOM"):
-            await metadata.put("a", 2, blob_at(held, "y"), held, now_s=NOW)
+        for change in changes:
+            with pytest.raises(MetadataUnavailable, match="OOM"):
+                await change()
+            assert await seen(metadata) == before
         server.ask("CONFIG", "SET", "maxmemory", "0")
-        assert (await metadata.get("a") or pytest.fail("gone")).version_s == 1
-        assert (await metadata.put("a", 2, blob_at(held, "y"), held, now_s=NOW)).done
+        assert (await metadata.put("a", 2, blob_at(new, "y"), new, now_s=NOW)).done
+        assert (await metadata.put("c", 2, blob_at(known, "orphan"), known, now_s=NOW)).done
+        assert await metadata.renew(free, now_s=NOW, life_s=9.0)
+
+
+async def seen(metadata: RedisMetadata) -> object:
+    return (
+        [file async for page in metadata.list("", until_s=ALL) for file in page],
+        [blob async for page in metadata.blobs() for blob in page],
+        await metadata._server.read(cleaning.GARBAGE, "9"),
+        await metadata.tombstone("a"),
+        await metadata.totals(),
+    )
 
 
 async def test_a_password_that_is_wrong(started: Started) -> None:
@@ -261,6 +359,20 @@ async def test_all_keys_are_in_one_slot_and_none_expires(started: Started) -> No
         assert server.ask("DBSIZE") == f":{len(known)}"
         for key in known:
             assert server.ask("TTL", key) == ":-1", key
+
+
+async def test_a_cluster_of_one(started: Started) -> None:
+    """It refuses keys of different slots in a script."""
+    server = started("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    async with opened(server) as metadata:
+        with pytest.raises(MetadataUnavailable, match="Hash slot not served"):
+            await metadata.get("a")
+        assert server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383") == "+OK"
+        await until(lambda: "cluster_state:ok" in server.ask("CLUSTER", "INFO"))
+        await put(metadata, "a/b", 1, "x")
+        assert await delete(metadata, "a/b", 1, tombstone=True)
+        assert await discard(metadata, NOW + 99, NOW + 99) == 1
+        assert len(await metadata.garbage(limit=9)) == 1
 
 
 # -- a failover -----------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 from hypothesis import settings
@@ -15,41 +17,66 @@ from tests.dedup.metadata_scene import KEYS
 from tests.dedup.redis_process import shared_redis
 from tests.dedup.test_metadata_machine import MetadataMachine, paths, state, versions
 
+T = TypeVar("T")
 
-class Reopened:
-    """A Metadata that is opened anew for each call, as the machine has a `trio.run` for each."""
+
+class Elsewhere:
+    """A Metadata that is open in a thread with a `trio.run` of its own: the machine has one for
+    each of its steps."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=trio.run, args=(self.run,))
+        self.thread.start()
+        self.ready.wait()
+
+    async def run(self) -> None:
+        self.token = trio.lowlevel.current_trio_token()
+        self.over = trio.Event()
+        async with RedisMetadata.open(self.url, self.url, KEYS) as self.store:
+            self.ready.set()
+            await self.over.wait()
+
+    async def close(self) -> None:
+        self.token.run_sync_soon(self.over.set)
+        await trio.to_thread.run_sync(self.thread.join)
+
+    async def there(self, do: Callable[[], Awaitable[T]]) -> T:
+        return await trio.to_thread.run_sync(
+            partial(trio.from_thread.run, do, trio_token=self.token)
+        )
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **named: Any) -> Any:
-            async with RedisMetadata.open(self.url, self.url, KEYS) as store:
-                return await getattr(store, name)(*args, **named)
+            return await self.there(partial(getattr(self.store, name), *args, **named))
 
         return call
 
     async def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
-        async with RedisMetadata.open(self.url, self.url, KEYS) as store:
-            found = [page async for page in store.list(folder, until_s=until_s)]
-        for page in found:
+        async def pages() -> list[Sequence[File]]:
+            return [page async for page in self.store.list(folder, until_s=until_s)]
+
+        for page in await self.there(pages):
             yield page
 
     async def blobs(self) -> AsyncIterator[Sequence[Blob]]:
-        async with RedisMetadata.open(self.url, self.url, KEYS) as store:
-            found = [page async for page in store.blobs()]
-        for page in found:
+        async def pages() -> Sequence[Sequence[Blob]]:
+            return [page async for page in self.store.blobs()]
+
+        for page in await self.there(pages):
             yield page
 
 
 class RedisMachine(MetadataMachine):
+    store: Any
+    other: Any
+
     async def open(self) -> None:
         server = shared_redis()
         server.ask("FLUSHALL")
-        self.store = self.other = Reopened(server.url)  # type: ignore[assignment]
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        self.store = Elsewhere(server.url)
+        self.other = Elsewhere(server.url)
 
     @rule(path=paths, version=versions)
     def crash(self, path: str, version: int) -> None:
@@ -67,5 +94,5 @@ class RedisMachine(MetadataMachine):
 def test_redis_does_what_the_fake_does() -> None:
     shared_redis()  # or skip
     TestRedis = RedisMachine.TestCase  # noqa: N806
-    TestRedis.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
-    TestRedis().runTest()  # type: ignore[attr-defined]
+    TestRedis.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+    TestRedis().runTest()
