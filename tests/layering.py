@@ -62,6 +62,7 @@ PURE = {
         "dedup.reports",
         "dedup.blobs",
         "dedup.redis_scripts",
+        "dedup.redis_files",
         "dedup.redis_cleaning",
         "cache.tiers",
         "cache.lru",

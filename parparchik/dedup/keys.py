@@ -17,10 +17,12 @@ DIGEST_DIGITS = 64
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`depth` is the number of folders of two hex digits each, 0 to 8."""
+    """`depth` is the number of folders of two hex digits each, 0 to 8. `bucket` is where they are:
+    no part of them, but two stores that share a database are told apart by it."""
 
     prefix: str = ""
     depth: int = 2
+    bucket: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.depth <= 8:

@@ -1,8 +1,10 @@
-"""Metadata in Redis or Valkey (6.2 or newer), for processes on several hosts.
+"""Metadata in Redis or Valkey (6 or newer), for processes on several hosts.
 
-Every method is one Lua script (`redis_scripts`, `redis_cleaning`), which Redis runs and replicates
+Every method is one Lua script (`redis_files`, `redis_cleaning`), which Redis runs and replicates
 as one step. How durable that is says the server's `appendfsync`: with `always` every change that
 was acknowledged; with `everysec` all but those of the last second before the power failed.
+A file with content of its own takes about 1.2 kB of memory. The server is one of its own or a
+primary behind one address: its replicas and Sentinel are not asked who that is.
 
 A failover to a replica that was behind loses the last changes, in their order, whole ones. What
 that means:
@@ -24,7 +26,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from parparchik.dedup import redis_cleaning as cleaning
-from parparchik.dedup import redis_scripts as files
+from parparchik.dedup import redis_files as files
 from parparchik.dedup.bounds import NEWEST_S, OLDEST_S, check_path, check_version
 from parparchik.dedup.keys import REST_S, Keys
 from parparchik.dedup.redis_scripts import version_of, version_text
@@ -52,9 +54,10 @@ class RedisMetadata:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, place: str, keys: Keys) -> AsyncIterator[Self]:
-        """`place` is what messages call it. Two stores in the same database of a server need
-        prefixes that differ. Raises ConfigError."""
-        async with RedisServer.open(url, place, f"parparchik:{keys.prefix}") as server:
+        """`place` is what messages call it. The database may hold several stores, of different
+        buckets or prefixes. Raises ConfigError."""
+        name = f"parparchik:{keys.bucket}/{keys.prefix}"
+        async with RedisServer.open(url, place, name) as server:
             yield cls(server, keys)
 
     # -- files ----------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def build_dedup_parts(settings: DedupConfig, bucket: ObjectBytes, lister: Lister
     spool = settings.spool_directory
     if spool is not None and not spool.is_dir():
         raise ConfigError(f"PARPARCHIK_DEDUP_SPOOL_DIR: {spool} is no directory")
-    metadata = OpenedMetadata(settings.metadata, Keys(settings.prefix, settings.key_depth))
+    keys = Keys(settings.prefix, settings.key_depth, settings.bucket)
+    metadata = OpenedMetadata(settings.metadata, keys)
     policy = CleanPolicy(secrets.token_hex(8), settings.prefix, settings.grace_s)
     return DedupParts(
         settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from parparchik.dedup.types import Metadata
 from tests.dedup.metadata_scene import KEYS
 from tests.dedup.metadata_stores import STORES
-from tests.dedup.redis_process import end_shared_redis
+from tests.dedup.redis_process import RedisProcess, end_shared_redis
+from tests.dedup.redis_scene import Started
 
 
 @pytest.fixture(params=STORES)
@@ -23,3 +25,19 @@ async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 def _no_redis_is_left() -> Iterator[None]:
     yield
     end_shared_redis()
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    servers: list[RedisProcess] = []
+
+    def start(*options: str) -> RedisProcess:
+        server = RedisProcess(tmp_path / f"redis{len(servers)}", *options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+    gc.collect()  # here, where that is no error

@@ -1,0 +1,179 @@
+"""What clients do to files, as Lua: see `redis_scripts`. Pure."""
+
+from __future__ import annotations
+
+from parparchik.dedup.redis_scripts import Script
+
+GET = Script(
+    "get",
+    """
+local file = call('HGET', files, ARGV[1])
+if not file then
+  return false
+end
+local version, digest = parts_of(file)
+return {file, call('HGET', blobs, digest)}
+""",
+)
+
+# ARGV: from, to, limit, until. Returns how many paths were looked at, the last of them, and for
+# each file path, `version digest`, and blob.
+LIST = Script(
+    "list",
+    """
+local page = call('ZRANGEBYLEX', paths, ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+if #page == 0 then
+  return {0, ''}
+end
+local rows = call('HMGET', files, unpack(page))
+local found = {#page, page[#page]}
+for at, path in ipairs(page) do
+  local version, digest = parts_of(rows[at])
+  if version <= ARGV[4] then
+    found[#found + 1] = path
+    found[#found + 1] = rows[at]
+    found[#found + 1] = call('HGET', blobs, digest)
+  end
+end
+return found
+""",
+)
+
+# ARGV: digest, key, another key, token, ends, rested. False: both keys are taken.
+CLAIM = Script(
+    "claim",
+    r"""
+local digest, token = ARGV[1], ARGV[4]
+local function is_free(key)
+  local deleted = call('ZSCORE', rested, key)
+  return call('SISMEMBER', used, key) == 0 and not is_held('k' .. key)
+    and not call('ZSCORE', garbage, key)
+    and not (deleted and tonumber(deleted) > tonumber(ARGV[6]))
+end
+local blob = call('HGET', blobs, digest)
+local key = blob and key_of(blob) or is_free(ARGV[2]) and ARGV[2] or is_free(ARGV[3]) and ARGV[3]
+if not key then
+  return false
+end
+begin()
+call('HSET', claims, token, digest .. ' ' .. key)
+call('ZADD', ends, ARGV[5], token)
+call('ZADD', holds, 0, 'd' .. digest .. '\0' .. token, 0, 'k' .. key .. '\0' .. token)
+return {key, blob}
+""",
+)
+
+# ARGV: token, now, ends.
+RENEW = Script(
+    "renew",
+    """
+if not does_hold(ARGV[1], ARGV[2]) then
+  return 0
+end
+begin()
+call('ZADD', ends, ARGV[3], ARGV[1])
+return 1
+""",
+)
+
+RELEASE = Script("release", "begin()\nend_claim(ARGV[1])\nreturn 1\n")
+
+# ARGV: path, version, digest, key, logical_bytes, stored_bytes, token, now, imported ('1' or '').
+# Returns what came of it and the version that is stored.
+PUT = Script(
+    "put",
+    r"""
+local path, version, digest, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local token, now, imported = ARGV[7], ARGV[8], ARGV[9] == '1'
+if not does_hold(token, now) or call('HGET', claims, token) ~= digest .. ' ' .. key then
+  return {'lost'}
+end
+local old = call('HGET', files, path)
+local old_version, old_digest
+if old then
+  old_version, old_digest = parts_of(old)
+else
+  if has_between(paths, path .. '/', path .. '0') then
+    return {'folder'}
+  end
+  for slash in string.gmatch(path, '()/') do
+    if slash > 1 and call('HEXISTS', files, string.sub(path, 1, slash - 1)) == 1 then
+      return {'file'}
+    end
+  end
+end
+local dead = imported and call('HGET', tombstones, path)
+local blob = call('HGET', blobs, digest)
+begin()
+if old and (old_version > version or imported and old_version == version)
+  or dead and dead >= version then
+  end_claim(token)
+  return {'kept', old_version or false}
+end
+if not blob then
+  blob = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. key
+  call('HSET', blobs, digest, blob)
+  call('ZADD', digests, 0, digest)
+  call('SADD', used, key)
+  call('HINCRBY', sums, 'stored_bytes', ARGV[6])
+end
+call('ZREM', orphans, digest)
+if old then
+  let_go(path, old_digest, now)
+  if old_digest == digest then
+    call('ZREM', orphans, digest)
+  end
+end
+call('HSET', files, path, version .. ' ' .. digest)
+call('ZADD', paths, 0, path)
+call('ZADD', refs, 0, digest .. ' ' .. path)
+call('HINCRBY', sums, 'logical_bytes', (string.match(blob, '^%d+')))
+end_claim(token)
+return {'done', version}
+""",
+)
+
+# ARGV: path, version, with a tombstone ('1' or ''), now.
+DELETE = Script(
+    "delete",
+    """
+local path, version = ARGV[1], ARGV[2]
+local old = call('HGET', files, path)
+local old_version, old_digest
+if old then
+  old_version, old_digest = parts_of(old)
+  if old_version > version then
+    return {'kept', old_version}
+  end
+end
+begin()
+if ARGV[3] == '1' then
+  local dead = call('HGET', tombstones, path)
+  if not dead or dead < version then
+    call('HSET', tombstones, path, version)
+  end
+end
+if not old then
+  return {'kept', false}
+end
+call('HDEL', files, path)
+call('ZREM', paths, path)
+let_go(path, old_digest, ARGV[4])
+return {'done', false}
+""",
+)
+
+TOMBSTONE = Script(
+    "tombstone",
+    """
+return call('HEXISTS', files, ARGV[1]) == 0 and call('HGET', tombstones, ARGV[1])
+""",
+)
+
+# ARGV: from, to.
+HAS_BELOW = Script(
+    "has_below",
+    """
+return #call('ZRANGEBYLEX', paths, ARGV[1], ARGV[2], 'LIMIT', 0, 1)
+""",
+)
