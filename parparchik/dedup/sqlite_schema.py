@@ -66,8 +66,13 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
 
     Raises ConfigError for a database of a newer program, or of another one; sqlite3.Error.
     """
-    if _version(connection, name) == NEWEST:
-        return
+    # At one moment: another process may be making it, and half of that is nobody's.
+    connection.execute("BEGIN")
+    try:
+        if _version(connection, name) == NEWEST:
+            return
+    finally:
+        connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Again: another process may have done it while this one waited for the lock.
