@@ -23,7 +23,7 @@ from parparchik.dedup.listing import Listing
 from parparchik.dedup.parting import Closing
 from parparchik.dedup.paths import Place, parameter, parse
 from parparchik.dedup.putting import Put
-from parparchik.dedup.question import Asked, Settled
+from parparchik.dedup.question import Asked
 from parparchik.dedup.store import Opened
 from parparchik.dedup.types import File, Written
 from parparchik.dedup.versions import BadVersion, parse_version
@@ -35,7 +35,7 @@ from parparchik.errors import (
     Unauthorized,
 )
 from parparchik.model import Answer, Question, Request, Upload
-from parparchik.routes import Authenticator
+from parparchik.routes import Authenticator, Settled
 
 _OF_A_FILE = ("GET", "HEAD", "PUT", "DELETE")
 _READ_ONLY = ("GET", "HEAD")

@@ -9,24 +9,6 @@ from parparchik.errors import ParparchikError
 from parparchik.model import Answer, Unfinished
 
 
-class Settled:
-    """`model.Question` whose answer nothing will change."""
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def answer_nowait(self) -> Answer:
-        return self._answer
-
-    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
-        return False
-
-    async def answer(self) -> Answer:
-        return self._answer
-
-
 class Asked:
     """`model.Question` that the metadata store is asked for, each time anew."""
 

@@ -14,11 +14,11 @@ from parparchik.objects import problems
 from parparchik.objects.batch import Batch
 from parparchik.objects.bodies import Bodies
 from parparchik.objects.permissions import Permissions
-from parparchik.objects.reading import Counted, Settled
+from parparchik.objects.reading import Counted
 from parparchik.objects.statistics import GatewayStatistics, Operation, Operations
 from parparchik.objects.target import EmptyKey, Place, encoded_mount, parse
 from parparchik.objects.writing import Writing
-from parparchik.routes import Authenticator
+from parparchik.routes import Authenticator, Settled
 
 OF_AN_OBJECT = ("GET", "HEAD", "PUT", "DELETE")
 _READING: dict[str, Operation] = {"GET": "get", "HEAD": "head"}

@@ -8,24 +8,6 @@ from parparchik.model import Answer, Question, Unfinished
 from parparchik.objects.statistics import Tally
 
 
-class Settled:
-    """`model.Question` whose answer nothing will change."""
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def answer_nowait(self) -> Answer:
-        return self._answer
-
-    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
-        return False
-
-    async def answer(self) -> Answer:
-        return self._answer
-
-
 class Counted:
     """A question whose answers are counted as they are given."""
 

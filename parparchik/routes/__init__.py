@@ -6,6 +6,7 @@
 from parparchik.routes.answers import failure, problem, too_many_requests
 from parparchik.routes.authorize import CHALLENGE, Authenticator, presented_key
 from parparchik.routes.respond import Lookup, Relay, Responder
+from parparchik.routes.settled import Settled
 from parparchik.routes.target import (
     Namespace,
     Namespaces,
@@ -24,6 +25,7 @@ __all__ = [
     "Namespaces",
     "Relay",
     "Responder",
+    "Settled",
     "Target",
     "check_key",
     "decode_segment",

@@ -12,24 +12,6 @@ from parparchik.site.accept import prefers_json
 from parparchik.site.taking import NOTHING_THERE, Taken
 
 
-class FinalQuestion:
-    """One whose answer is known."""
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def answer_nowait(self) -> Answer:
-        return self._answer
-
-    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
-        return False
-
-    async def answer(self) -> Answer:
-        return self._answer
-
-
 class SiteQuestion:
     """`model.Question` that takes one step after the other. Nearly always the first is the answer,
     so the others are made when they are needed. `headers` are those of what the site says itself;

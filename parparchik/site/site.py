@@ -10,14 +10,14 @@ from parparchik.config.model import SiteConfig
 from parparchik.content import ObjectBytes
 from parparchik.errors import BadTarget, ParparchikError, Unauthorized
 from parparchik.model import Answer, Headers, Question, Request, Upload
-from parparchik.routes import CHALLENGE, Authenticator
+from parparchik.routes import CHALLENGE, Authenticator, Settled
 from parparchik.site import clear, listing, pages
 from parparchik.site.accept import prefers_json
 from parparchik.site.cors import CORS, METHODS
 from parparchik.site.folders import Folders
 from parparchik.site.paths import Place, parse
 from parparchik.site.plan import Plan
-from parparchik.site.question import FinalQuestion, SiteQuestion
+from parparchik.site.question import SiteQuestion
 from parparchik.site.taking import Looks
 
 
@@ -72,11 +72,11 @@ class Site:
             token = self._token(place)
         except Unauthorized as error:
             challenge = (b"www-authenticate", CHALLENGE)
-            return FinalQuestion(_refusal(error, request, (challenge, *headers)))
+            return Settled(_refusal(error, request, (challenge, *headers)))
         except BadTarget as error:
-            return FinalQuestion(_refusal(error, request, headers))
+            return Settled(_refusal(error, request, headers))
         if place.above:
-            return FinalQuestion(self._plan.redirect(place, headers))
+            return Settled(self._plan.redirect(place, headers))
         return SiteQuestion(request, self._plan.steps(request, place, token, headers), headers)
 
     async def act(self, request: Request, upload: Upload) -> Answer:

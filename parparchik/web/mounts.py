@@ -11,14 +11,14 @@ one mount must not find another mount, which might serve the same object to anyb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from parparchik.errors import ParparchikError
-from parparchik.model import Answer, Mount, Question, Request, Unfinished, Upload
-from parparchik.routes import failure, path_of, problem
+from parparchik.model import Answer, Mount, Question, Request, Upload
+from parparchik.routes import Settled, failure, path_of, problem
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.protocols import FileRoutes
 
@@ -80,22 +80,6 @@ class Mounts:
             return mount.ask(request)
         except ParparchikError as error:
             return Settled(failure(error, kind="other"))
-
-
-class Settled:
-    """A question with one answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def answer_nowait(self) -> Answer:
-        return self._answer
-
-    def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
-        return False
-
-    async def answer(self) -> Answer:
-        return self._answer
 
 
 class _Nobody:
