@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # Each may import only from its left.
 ORDER = (
     *("errors", "model", "content", "rfc", "config", "s3", "registry", "routes"),
-    *("cache", "delivery", "objects", "site", "dedup", "metrics", "access", "sinks", "edge", "web"),
-    *("server", "cli"),
+    *("cache", "delivery", "objects", "site", "dedup", "peers", "metrics", "access", "sinks"),
+    *("edge", "web", "server", "cli"),
 )
 # Rooms whose __init__ is not the only door, and why.
 SIDE_DOORS = {
@@ -30,7 +30,7 @@ SIDE_DOORS = {
 }
 ANYWHERE = {"msgspec", "outcome", "structlog", "trio"}  # outcome is what trio wakes a task with
 OWNERS = {
-    "httpx": {"s3", "sinks", "dedup"},  # dedup: files of another filetracker server
+    "httpx": {"s3", "sinks", "dedup", "peers"},  # dedup: files of another filetracker server
     "httptools": {"s3"},
     "h2": {"server"},  # what Hypercorn speaks HTTP/2 with
     "h11": {"server"},  # what Hypercorn speaks HTTP/1.1 with
@@ -64,11 +64,14 @@ PURE = {
         "dedup.redis_scripts",
         "dedup.redis_files",
         "dedup.redis_cleaning",
+        "dedup.redis_integrity",
+        "dedup.faults",
         "cache.tiers",
         "cache.lru",
         "cache.freshness",
     ),
     "cache.purge",
+    *("peers.messages", "peers.pending"),
     *("cache.disk.format", "cache.disk.forgotten"),
     *("config.sizes", "config.places"),
     *("s3.sigv4", "s3.presign", "s3.xml", "s3.xml_writes", "s3.document", "s3.representation"),

@@ -9,7 +9,7 @@ from parparchik.metrics.collector import ConnectionStatistics, Sources
 from parparchik.metrics.dedup import no_dedup
 from parparchik.metrics.exposition import Exposition
 from parparchik.metrics.family import Family, Sum
-from parparchik.metrics.figures import CACHE_TYPE, STATS_TYPE
+from parparchik.metrics.figures import CACHE_TYPE, PEERS_TYPE, STATS_TYPE
 from parparchik.metrics.group import GroupExposition, Members
 from parparchik.metrics.histogram import Histogram, HistogramSnapshot
 from parparchik.metrics.sinks import SinkStatistics
@@ -17,6 +17,7 @@ from parparchik.metrics.traffic import Counter, Traffic
 
 __all__ = [
     "CACHE_TYPE",
+    "PEERS_TYPE",
     "STATS_TYPE",
     "ByteSources",
     "ConnectionStatistics",

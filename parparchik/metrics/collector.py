@@ -19,6 +19,7 @@ from parparchik.metrics.bytes import ByteSources, byte_metrics
 from parparchik.metrics.dedup import AskDedup, dedup_metrics, no_dedup
 from parparchik.metrics.histogram import HistogramSnapshot
 from parparchik.metrics.http import http_metrics
+from parparchik.metrics.peers import AskPeers, peer_metrics
 from parparchik.metrics.samples import counters, gauge, gauges, histograms
 from parparchik.metrics.sinks import AskSinks, sink_metrics
 from parparchik.metrics.traffic import Traffic
@@ -70,11 +71,14 @@ class StatisticsCollector(Collector):
         objects: ByteSources | None = None,
         sinks: AskSinks = tuple,
         dedup: AskDedup = no_dedup,
+        *,
+        peers: AskPeers = tuple,
     ) -> None:
         self._sources = sources
         self._objects = objects
         self._sinks = sinks
         self._dedup = dedup
+        self._peers = peers
 
     def collect(self) -> Iterator[Metric]:
         service = self._sources.service()
@@ -86,6 +90,7 @@ class StatisticsCollector(Collector):
             yield from byte_metrics(self._objects)
         yield from dedup_metrics(self._dedup())
         yield from sink_metrics(self._sinks)
+        yield from peer_metrics(self._peers)
         yield from _s3(self._sources.s3())
         yield from _connections(self._sources.connections())
         yield gauge("ready", "Whether this process should be sent requests", self._sources.ready())

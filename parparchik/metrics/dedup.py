@@ -12,10 +12,13 @@ from parparchik.metrics.samples import counters, gauge
 AskDedup = Callable[[], DedupStatistics | None]
 """None: there is no such store."""
 
-OF_THE_STORE = ("files", "blobs", "logical_bytes", "stored_bytes", "ratio", "orphans", "garbage")
+OF_THE_STORE = (
+    *("files", "blobs", "logical_bytes", "stored_bytes", "ratio", "orphans", "garbage"),
+    "lost_blobs",
+)
 """Gauges that every process knows alike."""
 
-OF_A_PASS = ("orphans", "deleted", "failed", "unknown", "missing")
+OF_A_PASS = ("orphans", "deleted", "failed", "unknown", "missing", "timestamp_seconds")
 """Gauges of the process that was the last to clean, be it others' turn by now."""
 
 
@@ -45,6 +48,7 @@ def _totals(totals: Totals) -> Iterator[Metric]:
         ("ratio", "Logical bytes by stored bytes", ratio),
         ("orphans", "Contents without a file, in their grace", totals.orphans),
         ("garbage", "Objects about to be deleted", totals.garbage),
+        ("lost_blobs", "Contents that S3 should have and has not", totals.lost),
     ):
         yield gauge(f"dedup_{name}", documentation, value)
 
@@ -92,6 +96,7 @@ def _cleaning(statistics: DedupStatistics) -> Iterator[Metric]:
         ("failed", "Objects that S3 did not delete", report.failed),
         ("unknown", "Objects that nobody knew of", report.unknown),
         ("missing", "Contents that were missing at S3", report.missing),
+        ("timestamp_seconds", "When it ended", statistics.cleaned_s),
     ):
         yield gauge(f"dedup_last_clean_{name}", documentation, value)
 

@@ -15,6 +15,7 @@ from parparchik.metrics.collector import Sources, StatisticsCollector, counted_b
 from parparchik.metrics.dedup import AskDedup, no_dedup
 from parparchik.metrics.family import Family, Sum, family_of, metric_of
 from parparchik.metrics.figures import FIGURES
+from parparchik.metrics.peers import AskPeers
 from parparchik.metrics.sinks import AskSinks
 
 SLICE_SAMPLES = 500
@@ -33,17 +34,19 @@ class Exposition:
         objects: ByteSources | None = None,
         sinks: AskSinks = tuple,
         dedup: AskDedup = no_dedup,
+        *,
+        peers: AskPeers = tuple,
     ) -> None:
         """`earlier` has what others counted before in this process: counters never fall.
         `objects` is for where objects are served, `sinks` for where figures are sent,
-        `dedup` for where there is a dedup store."""
+        `dedup` for where there is a dedup store. `peers`, too, are the process's own."""
         self._sources = sources
         self._earlier = earlier
         self._objects = objects
         self._sinks = sinks
         self._dedup = dedup
         self._registry = CollectorRegistry()
-        self._registry.register(StatisticsCollector(sources, objects, sinks, dedup))
+        self._registry.register(StatisticsCollector(sources, objects, sinks, dedup, peers=peers))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 

@@ -16,6 +16,7 @@ from parparchik.metrics.http import REQUEST_SECONDS
 
 STATS_TYPE = "application/vnd.parparchik.stats+json"
 CACHE_TYPE = "application/vnd.parparchik.cache+json"
+PEERS_TYPE = "application/vnd.parparchik.peers+json"
 
 _GATEWAY = ("objects",)  # the label values of the gateway's requests
 
@@ -84,9 +85,28 @@ def cache_figures(families: Iterable[Family]) -> bytes:
     return msgspec.json.encode(figures)
 
 
+class PeerFigures(msgspec.Struct, frozen=True):
+    """Another host that is told of changes; `pending` are those that it has not confirmed."""
+
+    url: str
+    reachable: bool
+    pending: int
+
+
+def peers(families: Iterable[Family]) -> bytes:
+    """As JSON: all of them in a list."""
+    known = _Values(families)
+    pending = known.by_label("cache_peer_pending")
+    reachable = known.by_label("cache_peer_reachable")
+    return msgspec.json.encode(
+        [PeerFigures(url, bool(reachable[url]), int(count)) for url, count in pending.items()]
+    )
+
+
 FIGURES: dict[str, Callable[[Iterable[Family]], bytes]] = {
     STATS_TYPE: stats,
     CACHE_TYPE: cache_figures,
+    PEERS_TYPE: peers,
 }
 """By media type."""
 
@@ -114,3 +134,8 @@ class _Values:
             for sample, _, values, value in self._samples
             if sample == full and (of is None or values == of)
         ]
+
+    def by_label(self, name: str) -> dict[str, float]:
+        """The samples of that name, which have one label, by its value."""
+        full = f"parparchik_{name}"
+        return {of[0]: value for sample, _, of, value in self._samples if sample == full}

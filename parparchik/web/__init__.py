@@ -7,6 +7,7 @@ from parparchik.web.endpoints import BY_PATH
 from parparchik.web.front import UPLOAD_TIMEOUT_S, Front
 from parparchik.web.management import Management, create_management
 from parparchik.web.mounts import Mounts, Place
+from parparchik.web.peering import Peering
 from parparchik.web.protocols import (
     ASGIApp,
     Exposition,
@@ -32,6 +33,7 @@ __all__ = [
     "GoAhead",
     "Management",
     "Mounts",
+    "Peering",
     "Place",
     "Purge",
     "Purged",

@@ -57,9 +57,17 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     checks: Mapping[str, str] = {}
 
 
+class PeerDocument(msgspec.Struct, frozen=True):
+    """Another host that is told of changes; `pending` are those that it has not confirmed."""
+
+    url: str
+    reachable: bool
+    pending: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """`public_bucket` and `private_bucket` are, for historical reasons, the first and second
-    bucket, whatever they are."""
+    bucket, whatever they are. `peers` are there where the settings name some."""
 
     status: Literal["ok"]
     buckets: list[BucketDocument]
@@ -68,6 +76,7 @@ class Status(msgspec.Struct, frozen=True):
     file_count: int
     public_bucket: str | None
     private_bucket: str | None
+    peers: list[PeerDocument] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):

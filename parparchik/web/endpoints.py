@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from parparchik.peers import FORGET_PATH
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """`name` is what metrics count its requests under; `paths` begins with the proper spelling,
     the others are what existing clients ask for. A larger body than `largest_body_bytes` is
-    refused, also where none is wanted. `is_limited` is false for what watches over the process:
-    nobody's limit counts there."""
+    refused, also where none is wanted; and one above 64 KiB of whoever may not change anything.
+    `is_limited` is false for what watches over the process, and for its peers: nobody's limit
+    counts there."""
 
     name: str
     paths: tuple[str, ...]
@@ -34,6 +37,12 @@ ENDPOINTS = (
     Endpoint("stats", ("/stats",)),
     Endpoint("cache_stats", ("/cache/stats",)),
     Endpoint("cache_purge", ("/cache/purge",), methods=("POST",)),
+    Endpoint(
+        *("cache_forget", (FORGET_PATH,)),
+        methods=("POST",),
+        largest_body_bytes=2 << 20,
+        is_limited=False,
+    ),
     Endpoint("cache_warm", ("/cache/warm",), methods=("POST",), largest_body_bytes=2 << 20),
 )
 

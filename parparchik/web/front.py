@@ -7,6 +7,7 @@ for the path, and what that answers is written as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -33,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 class Front:
     """The ASGI app that a server is given. `upload_timeout_s` may pass without a byte of a body
-    that somebody wants. `limiter` says who asks too often."""
+    that somebody wants. `limiter` says who asks too often, `trusts` who may send the large bodies
+    of the management API: they are collected, and anybody could fill the memory by them."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Front:
         access: AccessLog,
         request_ids: RequestIds,
         *,
+        trusts: Callable[[Scope], bool],
         limiter: RateLimiter | None = None,
         upload_timeout_s: float = UPLOAD_TIMEOUT_S,
     ) -> None:
@@ -49,6 +52,7 @@ class Front:
         self._management = management
         self._access = access
         self._request_ids = request_ids
+        self._trusts = trusts
         self._limiter = limiter
         self._upload_timeout_s = upload_timeout_s
 
@@ -100,6 +104,8 @@ class Front:
             return
         await go_ahead()
         largest_bytes = endpoint.largest_body_bytes if endpoint else LARGEST_BYTES
+        if largest_bytes > LARGEST_BYTES and not self._trusts(scope):
+            largest_bytes = LARGEST_BYTES
         body = await take_body(receive, largest_bytes)
         if isinstance(body, int):
             await give_unread(exchange, receive, problem(body))

@@ -11,8 +11,9 @@ one mount must not find another mount, which might serve the same object to anyb
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -80,6 +81,12 @@ class Mounts:
             return mount.ask(request)
         except ParparchikError as error:
             return Settled(failure(error, kind="other"))
+
+    def act(self, request: Request) -> Callable[[Upload], Awaitable[Answer]] | None:
+        """What does that which any other method wants; None where that is for the web plane to
+        answer. It raises as a mount's `act` does."""
+        mount = self.find(request.header(b"host"), path_of(request.target))
+        return None if mount is None else partial(mount.act, request)
 
 
 class _Nobody:

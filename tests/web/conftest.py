@@ -12,13 +12,29 @@ import pytest
 import trio
 
 from parparchik.access import AccessLog, ConsoleLines, RateLimiter, RequestIds
-from parparchik.config.model import AuthConfig, BucketConfig, Config, Endpoint, RoutesConfig
+from parparchik.config.model import (
+    AuthConfig,
+    BucketConfig,
+    CacheConfig,
+    Config,
+    Endpoint,
+    RoutesConfig,
+)
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Traffic
 from parparchik.model import Answer, Bucket, Entry, Request, Unfinished
 from parparchik.routes import Authenticator
 from parparchik.server.hypercorn import HypercornConnections
-from parparchik.web import Caching, Front, Management, Mounts, Place, create_management
+from parparchik.web import (
+    Caching,
+    Exposition,
+    Front,
+    Management,
+    Mounts,
+    Peering,
+    Place,
+    create_management,
+)
 
 PUBLIC = Bucket("photos", public=True)
 PRIVATE = Bucket("vault", manifest_key="state/files.json")
@@ -238,6 +254,9 @@ class StartWeb:
         routes: RoutesConfig | None = None,
         buckets: tuple[Bucket, ...] = (PUBLIC, PRIVATE),
         caching: Caching | None = None,
+        peering: Peering | None = None,
+        peers: tuple[str, ...] = (),
+        exposition: Exposition | None = None,
         places: Sequence[Place] = (),
         limiter: RateLimiter | None = None,
         access: AccessLog | None = None,
@@ -246,6 +265,7 @@ class StartWeb:
             buckets=tuple(BucketConfig(b, Endpoint(region="eu-west-1")) for b in buckets),
             auth=auth or AuthConfig(),
             routes=routes or RoutesConfig(),
+            cache=CacheConfig(peers=peers),
         )
         service, files, readiness = FakeService(), FakeFiles(), FakeReadiness()
         management = Management(
@@ -253,9 +273,10 @@ class StartWeb:
             service=service,
             files=files,
             readiness=readiness,
-            exposition=FakeExposition(),
+            exposition=exposition or FakeExposition(),
             authenticator=Authenticator(config.auth),
             caching=caching,
+            peering=peering,
         )
         traffic, fake_routes = Traffic(), FakeRoutes()
         front = Front(
@@ -263,6 +284,7 @@ class StartWeb:
             create_management(management),
             access or AccessLog(traffic, ConsoleLines()),
             RequestIds(),
+            trusts=management.trusts,
             limiter=limiter,
         )
         connections = HypercornConnections(front)

@@ -59,6 +59,9 @@ class FakeFound:
         size_bytes = self.representation.size_bytes
         return FakeContent(self.cache, size_bytes, self.name.key == "torn")
 
+    def content_nowait(self, span: Span) -> None:
+        raise AssertionError
+
 
 class FakeCache:
     """Every object has as many bytes as its key has letters; `missing` there is not, S3 does not
