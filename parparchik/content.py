@@ -7,7 +7,7 @@ ranges do (RFC 9110 section 14.1.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from parparchik.model import ListedObject, Upload
@@ -29,11 +29,13 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What S3 says of an object beside its bytes. `etag` keeps its quotes ('' if S3 sent none).
+    """What S3 says of an object beside its bytes. `etag` keeps its quotes ('' if S3 sent none),
+    `last_modified_s` is 0 if S3 did not say.
 
     `headers` are those that were stored with it, as they came, names in lower case: Cache-Control,
     Content-Disposition, Content-Encoding, Content-Language, Expires, `x-amz-meta-*`,
-    `x-amz-version-id`. The content's type ('' if S3 sent none) is not among them.
+    `x-amz-version-id`. The content's type ('' if S3 sent none) is not among them. `age_s` is not
+    of the object: for how long a cache before S3 had known this when it told us (Age; 0 of S3).
     """
 
     size_bytes: int
@@ -41,6 +43,20 @@ class Representation:
     etag: str = ""
     content_type: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    age_s: int = field(default=0, compare=False)
+
+    @property
+    def recognizable(self) -> bool:
+        """Whether it can be told from another object of the same name and size."""
+        return bool(self.etag or self.last_modified_s)
+
+    def is_same(self, other: Representation) -> bool:
+        """Whether its bytes are those of the other, as far as S3 tells them apart."""
+        if self.size_bytes != other.size_bytes:
+            return False
+        if self.etag or other.etag:
+            return self.etag == other.etag
+        return self.last_modified_s == other.last_modified_s
 
     def header(self, name: str) -> str:
         return next((value for given, value in self.headers if given == name), "")
@@ -48,9 +64,10 @@ class Representation:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The object is still what the ETag named; `headers` as a Representation's, of the 304."""
+    """The object is still what the ETag named; all as a Representation's, of the 304."""
 
     headers: tuple[tuple[str, str], ...] = ()
+    age_s: int = 0
 
 
 class Download(Protocol):
@@ -143,4 +160,6 @@ class ObjectBytes(Protocol):
 
     async def list_folder(
         self, prefix: str, *, token: str | None = None, limit: int = 1000
-    ) -> Folder: ...
+    ) -> Folder:
+        """Raises BadTarget for a `token` that no page before had."""
+        ...

@@ -214,6 +214,15 @@ class Content(Protocol):
         ...
 
 
+class ReadyContent(Content, Protocol):
+    """A body of which the next block may be at hand: any that has `read_nowait` is one."""
+
+    def read_nowait(self) -> Block | None:
+        """As `read`. Raises BlockingIOError where the block has to be waited for: then `read` is
+        the way, now and from now on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer. `headers` are lower-case names in the order to be written, without Date, Server,
@@ -284,8 +293,9 @@ class Question(Protocol):
     tasks at once, and its answer may change. Never raises a ParparchikError: it is the answer."""
 
     def answer_nowait(self) -> Answer | None:
-        """The answer from memory; None when S3 must be asked (`answer`). As long as nothing has
-        changed this is the same object, and what was made of it may be used again."""
+        """The answer from what is at hand; None when it must be waited for (`answer`). As long as
+        nothing has changed this is the same object, and what was made of it may be used again; one
+        with content is another each time, and its content is the caller's to close."""
         ...
 
     def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:

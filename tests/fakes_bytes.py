@@ -20,7 +20,14 @@ from parparchik.content import (
     Span,
     Storing,
 )
-from parparchik.errors import BadDigest, OutOfRange, PreconditionFailed, Truncated, UpstreamError
+from parparchik.errors import (
+    BadDigest,
+    OutOfRange,
+    ParparchikError,
+    PreconditionFailed,
+    Truncated,
+    UpstreamError,
+)
 from parparchik.model import ListedObject, ListPage, ObjectHead, Upload
 
 NOW_S = 1_780_000_000
@@ -61,7 +68,7 @@ class FakeBytes:
         self.piece_bytes = piece_bytes
         self.objects: dict[str, Stored] = {}
         self.asked: list[BytesAsked] = []
-        self.failing: dict[str, Callable[[], UpstreamError]] = {}
+        self.failing: dict[str, Callable[[], ParparchikError]] = {}
         self.failing_keys: dict[str, Callable[[], UpstreamError]] = {}
         self.break_after: dict[str, int] = {}
         self.at: Point | None = None
@@ -80,12 +87,13 @@ class FakeBytes:
         content_type: str = "",
         headers: tuple[tuple[str, str], ...] = (),
         etag: str | None = None,
+        age_s: int = 0,
     ) -> Representation:
-        """An object, as if somebody else had stored it just now."""
+        """An object, as if somebody else had stored it just now, or in a cache `age_s` ago."""
         if etag is None:
             etag = f'"{hashlib.md5(data).hexdigest()}"'
         representation = Representation(
-            len(data), self.now_s, etag, content_type, tuple(sorted(headers))
+            len(data), self.now_s, etag, content_type, tuple(sorted(headers)), age_s
         )
         self.objects[key] = Stored(data, representation)
         return representation
@@ -121,7 +129,7 @@ class FakeBytes:
             if if_match and if_match != etag:
                 raise PreconditionFailed(f"{key} is no longer {if_match}")
             if if_none_match and if_none_match == etag:
-                return NotModified(stored.representation.headers)
+                return NotModified(stored.representation.headers, stored.representation.age_s)
         whole = Span(0, len(stored.data) - 1)
         sent = whole
         if span is not None and self.knows_ranges:

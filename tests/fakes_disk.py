@@ -28,8 +28,9 @@ class FakePiece:
 
 
 class FakeDisk:
-    """`at` is awaited at the points "saving" (before it is kept) and "opening"; `full`: nothing
-    more is kept. `opened` counts pieces that are open, `saved` what was kept so far."""
+    """`at` is awaited at the points "saving" (before it is kept) and "opening"; where there is one
+    no piece is opened at once. `full`: nothing more is kept. `opened` counts pieces that are open,
+    `saved` what was kept so far."""
 
     def __init__(self) -> None:
         self.files: dict[tuple[ObjectName, str], tuple[Record, dict[int, int]]] = {}
@@ -52,6 +53,12 @@ class FakeDisk:
         if self.at is not None:
             await self.at("opening", piece)
         await trio.lowlevel.checkpoint()
+        return self._open(piece, record)
+
+    def open_nowait(self, piece: PieceName, record: Record) -> FakePiece | None:
+        return self._open(piece, record) if self.at is None else None
+
+    def _open(self, piece: PieceName, record: Record) -> FakePiece | None:
         if not self.has(piece, record):
             return None
         fd = os.dup(self.files[piece.name, piece.coding][1][piece.number])

@@ -46,6 +46,23 @@ class Blocks:
         return Answer(status, ((b"x", b"y"),), kind="site", content=self, length=length)
 
 
+class ReadyBlocks(Blocks):
+    """The same at hand, but for what is behind an Event that has not happened."""
+
+    def read_nowait(self) -> Block | None:
+        assert not self.closed.is_set()
+        while self.reads < len(self.blocks):
+            block = self.blocks[self.reads]
+            if isinstance(block, trio.Event) and not block.is_set():
+                raise BlockingIOError
+            self.reads += 1
+            if isinstance(block, Exception):
+                raise block
+            if not isinstance(block, trio.Event):
+                return block
+        return None
+
+
 @dataclass
 class Asked:
     """A question that is answered anew each time; `soon` False: not from memory."""
@@ -89,3 +106,9 @@ class FakeMount:
         self.asked.append(request)
         assert self.acts is not None
         return await self.acts(request, upload)
+
+
+async def until_closed(contents: Sequence[Blocks]) -> None:
+    with trio.fail_after(20):
+        for content in contents:
+            await content.closed.wait()

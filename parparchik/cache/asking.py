@@ -126,7 +126,7 @@ class Asker:
         if isinstance(answer, NotModified):
             if known is None:
                 raise Truncated("S3 says not modified where nothing was known")
-            self._shelf.confirm(known, _with(known.representation, answer.headers), asked_at_s)
+            self._shelf.confirm(known, _with(known.representation, answer), asked_at_s)
             return Heard("REVALIDATED", known, known.representation), None
         try:
             question = _Question(entry, policy, wanted, alone, slice_bytes, asked_at_s)
@@ -214,10 +214,11 @@ def _aligned(span: Span, slice_bytes: int) -> Span:
     return Span(first, first + slices * slice_bytes - 1)
 
 
-def _with(representation: Representation, headers: tuple[tuple[str, str], ...]) -> Representation:
-    """With the headers of a 304 in place of those it had (RFC 9111 section 3.2)."""
-    names = {name for name, _ in headers}
-    if not names:
+def _with(representation: Representation, said: NotModified) -> Representation:
+    """With the headers of a 304 in place of those it had (RFC 9111 section 3.2), and its age."""
+    names = {name for name, _ in said.headers}
+    if not names and said.age_s == representation.age_s:
         return representation
     kept = tuple(header for header in representation.headers if header[0] not in names)
-    return replace(representation, headers=tuple(sorted(kept + headers)))
+    headers = tuple(sorted(kept + said.headers))
+    return replace(representation, headers=headers, age_s=said.age_s)

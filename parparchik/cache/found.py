@@ -10,7 +10,11 @@ from parparchik.cache.reader import Reader
 from parparchik.cache.shelf import Shelf
 from parparchik.cache.types import Coding, Policy, Status
 from parparchik.content import ObjectName, Representation, Span
-from parparchik.model import Content
+from parparchik.model import Content, ReadyContent
+
+PIECES_AT_ONCE = 16
+"""Of a span with more pieces, looking whether all are there takes longer than a turn of the loop
+should; sending it takes so long that the time for a task is nothing."""
 
 
 class Giver:
@@ -25,6 +29,20 @@ class Giver:
 
     def read(self, generation: Generation, span: Span) -> Reader:
         return Reader(generation, span, self._shelf, self._counters)
+
+    def read_nowait(self, generation: Generation, span: Span) -> Reader | None:
+        """Where all pieces of the span are at hand, and the first can be read at once."""
+        first, last = generation.pieces_of(span)
+        if last - first >= PIECES_AT_ONCE or not generation.current:
+            return None
+        for index in range(first + 1, last + 1):  # that the first is there is seen below
+            if not self._shelf.has(generation, index):
+                return None
+        reader = self.read(generation, span)
+        if reader.begin_nowait():
+            return reader
+        reader.close()
+        return None
 
 
 class Kept:
@@ -64,7 +82,8 @@ class Kept:
     @property
     def age_s(self) -> int:
         source = self.generation.source or self.generation
-        return max(0, int(self._giver.now() - source.confirmed_at_s))
+        kept_s = max(0, int(self._giver.now() - source.confirmed_at_s))
+        return source.representation.age_s + kept_s
 
     @property
     def fresh_for_s(self) -> float:
@@ -76,6 +95,9 @@ class Kept:
 
     def content(self, span: Span) -> Content:
         return self._giver.read(self.generation, span)
+
+    def content_nowait(self, span: Span) -> ReadyContent | None:
+        return self._giver.read_nowait(self.generation, span)
 
     def variant(self, coding: Coding, generation: Generation) -> Kept:
         """The same for a variant of it: the same one as long as that is."""

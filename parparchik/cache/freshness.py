@@ -20,7 +20,14 @@ class Lifetime(NamedTuple):
 
 
 def lifetime(representation: Representation, policy: Policy, confirmed_at_s: float) -> Lifetime:
-    """RFC 9111 sections 3, 4.2.1 and 4.2.4; RFC 5861 where S3 says more than the policy."""
+    """RFC 9111 sections 3, 4.2.1, 4.2.3 and 4.2.4; RFC 5861 where S3 says more than the policy.
+
+    The age that it came with is part of the time that S3 gives it. The policy's time begins when we
+    asked: a cache before S3 that keeps things for longer would otherwise be asked every time.
+    Nothing is kept of what could not be told from the object that follows it.
+    """
+    if not representation.recognizable:
+        return Lifetime(False, 0.0, 0.0, 0.0)
     said = representation.header("cache-control")
     expires = representation.header("expires")
     if not policy.respect_cache_control or not (said or expires):
@@ -29,7 +36,9 @@ def lifetime(representation: Representation, policy: Policy, confirmed_at_s: flo
         )
     control = parse_cache_control(said)
     # S3's Date is not known here; what it says holds from when it said so.
-    fresh_s = freshness_lifetime_s(control, expires, confirmed_at_s)
+    fresh_s = freshness_lifetime_s(control, expires, confirmed_at_s - representation.age_s)
+    if fresh_s is not None:
+        fresh_s = max(0, fresh_s - representation.age_s)
     if control.forbids_stale:
         revalidating_s = if_error_s = 0.0
     else:

@@ -149,12 +149,7 @@ class Generation:
 
     def is_same(self, representation: Representation) -> bool:
         """Whether its bytes are those of this generation."""
-        mine = self.representation
-        if mine.size_bytes != representation.size_bytes:
-            return False
-        if mine.etag or representation.etag:
-            return mine.etag == representation.etag
-        return mine.last_modified_s == representation.last_modified_s
+        return self.representation.is_same(representation)
 
     def piece_name(self, index: int) -> PieceName:
         return PieceName(self.entry.name, self.coding, index)
@@ -163,6 +158,11 @@ class Generation:
         """Of an empty object's only piece (0, -1)."""
         first = index * self.slice_bytes
         return Span(first, min(first + self.slice_bytes, self.size_bytes) - 1)
+
+    def pieces_of(self, span: Span) -> tuple[int, int]:
+        """The first and the last that have bytes of a span, which is not empty."""
+        last = min(span.last, self.size_bytes - 1)
+        return span.first // self.slice_bytes, last // self.slice_bytes
 
     def begin(self, index: int) -> Piece:
         """A growing piece, held by who makes it."""
@@ -180,7 +180,8 @@ class Generation:
 
     def confirm(self, representation: Representation, at_s: float) -> None:
         """S3, asked at that time, has said that it is still this."""
-        if representation != self.representation:
+        age_s = self.representation.age_s
+        if representation != self.representation or representation.age_s != age_s:
             self.representation = representation
         self.confirmed_at_s = max(self.confirmed_at_s, at_s)
         self.entry.founds.clear()

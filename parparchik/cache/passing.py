@@ -23,6 +23,7 @@ class Passed:
     """For who asked, and once: of a second span S3 is asked anew."""
 
     __slots__ = (
+        "_begun",
         "_confirmed_at_s",
         "_passage",
         "_source",
@@ -45,6 +46,7 @@ class Passed:
         self.name = name
         self.representation = representation
         self.fresh_for_s = fresh_for_s
+        self._begun = False  # some of its bytes have been asked for
         self._passage = passage
         self._source = source
         self._workings = workings
@@ -56,7 +58,8 @@ class Passed:
 
     @property
     def age_s(self) -> int:
-        return max(0, int(self._workings.now() - self._confirmed_at_s))
+        passing_s = max(0, int(self._workings.now() - self._confirmed_at_s))
+        return self.representation.age_s + passing_s
 
     @property
     def body(self) -> bytes | None:
@@ -64,11 +67,19 @@ class Passed:
 
     def content(self, span: Span) -> Content:
         download = self._passage.take(span) if self._passage is not None else None
+        self._begun = self._begun or download is not None
         return Through(self, span, download)
 
+    def content_nowait(self, span: Span) -> None:
+        return None
+
     async def open(self, span: Span) -> Download:
-        """That span of this very object. Raises Changed where it is another by now."""
+        """That span of this very object. Raises Changed where it is another by now, or nobody can
+        tell whether it is."""
         mine = self.representation
+        if self._begun and not mine.recognizable:
+            raise Changed("nothing says whether the object is still what it was")
+        self._begun = True
         etag = "" if mine.etag.startswith("W/") else mine.etag
         self._workings.counters.requests += 1
         try:
@@ -79,7 +90,7 @@ class Passed:
             raise Changed("the object has changed while it was read")
         its = answer.representation
         trouble: UpstreamError | None = None
-        if (its.etag, its.size_bytes) != (mine.etag, mine.size_bytes):
+        if not mine.is_same(its):
             trouble = Changed("the object has changed while it was read")
         elif answer.span.first > span.first or answer.span.last < span.last:
             trouble = Truncated(f"S3 sent {answer.span} where {span} was asked for")

@@ -23,6 +23,7 @@ class Reader:
     """
 
     __slots__ = (
+        "_alone_bytes",
         "_at",
         "_begun",
         "_block",
@@ -31,6 +32,7 @@ class Reader:
         "_end",
         "_file",
         "_generation",
+        "_next_file",
         "_open",
         "_pinned",
         "_shelf",
@@ -51,7 +53,9 @@ class Reader:
         self._begun = -1  # the piece that it has had something of
         self._block = b""  # what is at hand, and where that begins
         self._block_at = 0
-        self._file: OpenPiece | None = None
+        self._alone_bytes = 0  # of a block that nobody else has
+        self._file: OpenPiece | None = None  # of which the last block was part
+        self._next_file: OpenPiece | None = None  # of which the next one will be
         self._pinned: tuple[Piece, ...] = ()
         self._open = self._at < self._end
         if self._open:
@@ -61,27 +65,39 @@ class Reader:
                 self._pinned = shelf.pins.hold(generation.pieces.values())
             self._look()  # what is in memory now does not get lost before the first read
 
+    def begin_nowait(self) -> bool:
+        """Whether the first block is at hand: then it stays so."""
+        return self._has_block() or self._look() or self._open_nowait() is not None
+
+    def read_nowait(self) -> Block | None:
+        self._part_with_file()
+        if not self._open or self._at >= self._end:
+            return None
+        if not self._has_block():
+            self._move()
+            if not self._look():
+                opened = self._open_nowait()
+                if opened is None:
+                    raise BlockingIOError
+                return self._from_file(opened)
+        return self._from_memory()
+
     async def read(self) -> Block | None:
         self._part_with_file()
         if not self._open or self._at >= self._end:
             return None
-        while True:
-            offset = self._at - self._block_at
-            if 0 <= offset < len(self._block):
-                size = min(len(self._block) - offset, self._end - self._at, READ_BYTES)
-                self._went(size)
-                if size == len(self._block):
-                    return self._block
-                return memoryview(self._block)[offset : offset + size]
+        while not self._has_block():
             self._move()
             if not self._look():
-                opened = await self._more()
+                opened = self._next_file or await self._more()
                 if opened is not None:
-                    return opened
+                    return self._from_file(opened)
+        return self._from_memory()
 
     def close(self) -> None:
         self._part_with_file()
-        self._block = b""
+        self._drop_next_file()
+        self._drop_block()
         if self._open:
             self._open = False
             self._generation.readers.discard(self)
@@ -98,6 +114,7 @@ class Reader:
         index = self._at // self._generation.slice_bytes
         if index != self.index:
             self.index = index
+            self._drop_next_file()
             self._generation.moved()
 
     def _look(self) -> bool:
@@ -111,29 +128,31 @@ class Reader:
         found = piece.block_at(self._at - begin)
         if found is None:
             return False
+        self._drop_block()
         start, self._block = found
         self._block_at = begin + start
         self._shelf.touch(generation, piece)
         return True
 
-    async def _more(self) -> FileBlock | None:
-        """Wait for what is not in memory; a part of a file, where it comes as that."""
+    def _open_nowait(self) -> OpenPiece | None:
+        """The file with the next block, where that is at hand."""
+        generation = self._generation
+        if self._next_file is None and self.index not in generation.pieces:
+            self._next_file = self._shelf.open_nowait(generation, self.index)
+        return self._next_file
+
+    async def _more(self) -> OpenPiece | None:
+        """Wait for what is not in memory; the file with it, where there is one."""
         generation = self._generation
         piece = generation.pieces.get(self.index)
         if piece is not None:
             await piece.grown()
             return None
         opened = await self._shelf.open(generation, self.index)
-        if opened is not None:
-            return self._from_file(opened)
-        if self.index in generation.pieces:
-            return None
+        if opened is not None or self.index in generation.pieces:
+            return opened
         if self._begun == self.index:
-            last = min(self._at + READ_BYTES, self._end) - 1
-            piece_end = generation.span_of(self.index).last
-            span = Span(self._at, min(last, piece_end))
-            self._block = await generation.supply.fetch(generation, span)
-            self._block_at = span.first
+            await self._fetch()
             return None
         fill = generation.filling(self.index)
         if fill is None:
@@ -141,8 +160,34 @@ class Reader:
         await fill.turn()
         return None
 
+    async def _fetch(self) -> None:
+        """The next block, for this reader alone."""
+        generation = self._generation
+        self._drop_block()
+        left = min(self._end, generation.span_of(self.index).last + 1) - self._at
+        self._alone_bytes = self._shelf.alone.take(left)
+        span = Span(self._at, self._at + self._alone_bytes - 1)
+        self._block = await generation.supply.fetch(generation, span)
+        self._block_at = span.first
+
+    def _drop_block(self) -> None:
+        self._block = b""
+        self._shelf.alone.give_back(self._alone_bytes)
+        self._alone_bytes = 0
+
+    def _has_block(self) -> bool:
+        return 0 <= self._at - self._block_at < len(self._block)
+
+    def _from_memory(self) -> bytes | memoryview:
+        offset = self._at - self._block_at
+        size = min(len(self._block) - offset, self._end - self._at, READ_BYTES)
+        self._went(size)
+        if size == len(self._block):
+            return self._block
+        return memoryview(self._block)[offset : offset + size]
+
     def _from_file(self, opened: OpenPiece) -> FileBlock:
-        self._file = opened
+        self._file, self._next_file = opened, None
         self._begun = self.index
         self._shelf.memory.touch(self._generation.entry)
         offset = self._at - self.index * self._generation.slice_bytes
@@ -154,3 +199,8 @@ class Reader:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _drop_next_file(self) -> None:
+        if self._next_file is not None:
+            self._next_file.close()
+            self._next_file = None

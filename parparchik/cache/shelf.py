@@ -6,6 +6,7 @@ import os
 
 import trio
 
+from parparchik.cache.alone import Alone
 from parparchik.cache.background import Background
 from parparchik.cache.counters import Counters
 from parparchik.cache.generation import Entry, Generation
@@ -27,6 +28,7 @@ class Shelf:
         "_loading",
         "_object_bytes",
         "_saves",
+        "alone",
         "disk",
         "memory",
         "pins",
@@ -43,6 +45,7 @@ class Shelf:
         self.memory = memory
         self.disk = disk
         self.pins = Pins()
+        self.alone = Alone()
         self._object_bytes = config.memory_object_bytes
         self._background = background
         self._counters = counters
@@ -92,6 +95,12 @@ class Shelf:
         if self.disk is None or not self.on_disk(generation, index):
             return None
         return await self.disk.open(generation.piece_name(index), generation.identity)
+
+    def open_nowait(self, generation: Generation, index: int) -> OpenPiece | None:
+        """The same where it need not be waited for."""
+        if self.disk is None:
+            return None
+        return self.disk.open_nowait(generation.piece_name(index), generation.identity)
 
     def may_load(self, generation: Generation) -> bool:
         """Whether it is an object of one piece that is small enough for memory and on disk only."""

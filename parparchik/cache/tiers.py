@@ -65,6 +65,10 @@ class Disk(Protocol):
         """The piece of that generation, its hash checked once since the process began."""
         ...
 
+    def open_nowait(self, piece: PieceName, record: Record) -> OpenPiece | None:
+        """The same where that takes no thread and no disk; None: `open` is the way."""
+        ...
+
     async def save(self, piece: PieceName, record: Record, blocks: Sequence[bytes]) -> bool:
         """Keep it: durable and whole, or not at all. Whether it is kept. Replaces pieces of
         another generation of the object."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from parparchik.content import ObjectName, Representation, Span
-from parparchik.model import Content
+from parparchik.model import Content, ReadyContent
 
 Status = Literal["HIT", "MISS", "STALE", "REVALIDATED", "BYPASS"]
 Coding = Literal["gzip", "br", "zstd"]
@@ -54,7 +54,8 @@ class Found(Protocol):
 
     @property
     def age_s(self) -> int:
-        """Whole seconds since S3 last said that it holds (RFC 9111 section 4.2.3)."""
+        """Whole seconds since S3 last said that it holds, and before that in a cache between S3 and
+        us (RFC 9111 section 4.2.3)."""
         ...
 
     @property
@@ -70,6 +71,11 @@ class Found(Protocol):
     def content(self, span: Span) -> Content:
         """The bytes of a span within the object; of an empty one, Span(0, -1). What is not cached
         is asked of S3 as it is read, and never of a newer object than `representation`'s."""
+        ...
+
+    def content_nowait(self, span: Span) -> ReadyContent | None:
+        """The same where all of it is cached and its first block at hand; None: `find` is the
+        way."""
         ...
 
 

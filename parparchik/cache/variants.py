@@ -128,10 +128,12 @@ class Variants:
                 source.variants[coding] = None
                 return
             self._counters.coded_bytes += len(data)
+            # One piece: whoever has its file open has all of it, also when it is outdated, and
+            # nothing is left that it could be made of again.
             record = Record(
                 _coded(source.representation, coding, len(data)),
                 source.confirmed_at_s,
-                source.slice_bytes,
+                max(source.slice_bytes, len(data)),
                 source.representation.etag,
             )
             supply = _Again(self, make, hashlib.sha256(data).digest())

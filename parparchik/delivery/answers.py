@@ -1,4 +1,5 @@
-"""The answer with an object: what is sent of it (`decide`), and that as an Answer."""
+"""The answer with an object: what is sent of it (`decide`), and that as an Answer, whose content
+is opened last (`Prepared`)."""
 
 from __future__ import annotations
 
@@ -14,9 +15,17 @@ from parparchik.delivery.spans import PartsContent, parts_of
 from parparchik.delivery.types import Serving
 from parparchik.delivery.wishes import Wishes
 from parparchik.model import Answer, Content, Headers
-from parparchik.rfc import IDENTITY, choose_coding, content_range, frame, unsatisfied_range
+from parparchik.rfc import (
+    IDENTITY,
+    ByteRanges,
+    choose_coding,
+    content_range,
+    frame,
+    unsatisfied_range,
+)
 
 _WITH_BODY = frozenset({200, 206})
+_NOTHING = Span(0, -1)
 _JUST_COME = frozenset({"MISS", "BYPASS"})
 
 
@@ -30,6 +39,38 @@ class Decision:
     varies: bool
     needs_body: bool
     needs_variant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer but for its content: a span of `source`, or the parts of a multipart/byteranges.
+    Without a source it is whole as it is."""
+
+    answer: Answer
+    source: Found | None = None
+    sent: Span | ByteRanges = _NOTHING
+
+    def give(self) -> Answer:
+        if self.source is None:
+            return self.answer
+        if isinstance(self.sent, ByteRanges):
+            return self._with(PartsContent(self.source, self.sent))
+        return self._with(self.source.content(self.sent))
+
+    def give_nowait(self) -> Answer | None:
+        """None where the content is not at hand."""
+        if self.source is None:
+            return self.answer
+        if isinstance(self.sent, ByteRanges):
+            return None
+        content = self.source.content_nowait(self.sent)
+        return None if content is None else self._with(content)
+
+    def _with(self, content: Content) -> Answer:
+        answer = self.answer
+        return Answer(
+            answer.status, answer.headers, kind=answer.kind, content=content, length=answer.length
+        )
 
 
 def decide(
@@ -66,7 +107,7 @@ def decide(
     )
 
 
-def make_answer(
+def prepare_answer(
     wishes: Wishes,
     serving: Serving,
     found: Found,
@@ -74,19 +115,21 @@ def make_answer(
     *,
     decision: Decision,
     now_s: float,
-) -> Answer:
+) -> Prepared:
     """`source` is what is sent: `found` or a coded variant of it."""
     planned, representation = decision.plan, found.representation
     status, size_bytes = planned.status, representation.size_bytes
     said = _headers(serving, found, decision, now_s)
     if status == 304:
-        return Answer(304, headers.for_304(said, serving.headers), kind=serving.kind)
+        kept = headers.for_304(said, serving.headers)
+        return Prepared(Answer(304, kept, kind=serving.kind))
     if status == 412:
-        return Answer(412, _of_a_refusal(said, serving.headers), kind=serving.kind)
+        refusal = _of_a_refusal(said, serving.headers)
+        return Prepared(Answer(412, refusal, kind=serving.kind))
     if status == 416:
         unsatisfied = (b"content-range", unsatisfied_range(size_bytes).encode("ascii"))
         refusal = (*_of_a_refusal(said, serving.headers), unsatisfied)
-        return Answer(416, refusal, kind=serving.kind)
+        return Prepared(Answer(416, refusal, kind=serving.kind))
     if len(planned.spans) > 1:
         return _many(serving, found, decision, said)
     span = Span(0, source.representation.size_bytes - 1)
@@ -94,14 +137,14 @@ def make_answer(
         span = planned.spans[0]
         said += ((b"content-range", content_range(span, size_bytes).encode("ascii")),)
     if wishes.head:
-        return Answer(status, said, kind=serving.kind, length=span.size_bytes)
+        return Prepared(Answer(status, said, kind=serving.kind, length=span.size_bytes))
     body = b"" if span.size_bytes == 0 else source.body
     if body is None:
-        content = source.content(span)
-        return Answer(status, said, kind=serving.kind, content=content, length=span.size_bytes)
+        answer = Answer(status, said, kind=serving.kind, length=span.size_bytes)
+        return Prepared(answer, source, span)
     if planned.spans:
         body = body[span.first : span.last + 1]
-    return Answer(status, said, body, serving.kind)
+    return Prepared(Answer(status, said, body, serving.kind))
 
 
 def _headers(serving: Serving, found: Found, decision: Decision, now_s: float) -> Headers:
@@ -123,12 +166,12 @@ def _headers(serving: Serving, found: Found, decision: Decision, now_s: float) -
         said,
         varies=decision.varies,
         status=found.status,
-        age_s=None if found.status in _JUST_COME else age_s,
+        age_s=None if found.status in _JUST_COME and not representation.age_s else age_s,
         added=serving.headers,
     )
 
 
-def _many(serving: Serving, found: Found, decision: Decision, said: Headers) -> Answer:
+def _many(serving: Serving, found: Found, decision: Decision, said: Headers) -> Prepared:
     framing = frame(
         decision.plan.spans,
         size_bytes=found.representation.size_bytes,
@@ -142,9 +185,9 @@ def _many(serving: Serving, found: Found, decision: Decision, said: Headers) -> 
         *(header for header in said if header[0] != b"content-type"),
     )
     if found.body is not None:
-        return Answer(206, said, parts_of(found.body, framing), serving.kind)
-    content: Content = PartsContent(found, framing)
-    return Answer(206, said, kind=serving.kind, content=content, length=framing.size_bytes)
+        return Prepared(Answer(206, said, parts_of(found.body, framing), serving.kind))
+    answer = Answer(206, said, kind=serving.kind, length=framing.size_bytes)
+    return Prepared(answer, found, framing)
 
 
 def _of_a_refusal(said: Headers, added: Headers) -> Headers:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from parparchik.cache import Absent, Cache, Coding, Found, Wanted
-from parparchik.delivery.answers import Decision, decide, make_answer
+from parparchik.delivery.answers import Decision, Prepared, decide, prepare_answer
 from parparchik.delivery.compressors import COMPRESSORS, Compress
 from parparchik.delivery.remembered import Remembered
 from parparchik.delivery.types import Serving
@@ -56,12 +56,14 @@ class Deliverer:
             return found
         key = (wishes, serving)
         age_s = found.age_s
-        answer = self._remembered.get(key, found, age_s)
-        if answer is None:
-            answer = self._make_nowait(wishes, serving, found)
-            if answer is not None and wishes.text_size <= _LONGEST_WISHES:
-                self._remembered.keep(key, found, age_s, answer)
-        return answer
+        prepared = self._remembered.get(key, found, age_s)
+        if prepared is None:
+            prepared = self._prepare_nowait(wishes, serving, found)
+            if prepared is None:
+                return None
+            if wishes.text_size <= _LONGEST_WISHES:
+                self._remembered.keep(key, found, age_s, prepared)
+        return prepared.give_nowait()
 
     async def find(self, wishes: Wishes, serving: Serving) -> Answer | Absent:
         """`answer`, the request read already."""
@@ -86,9 +88,9 @@ class Deliverer:
             variant = await self._cache.variant(found, coding, compress)
             if variant is None:
                 decision = self._decide(wishes, serving, found, coded=False)
-        return make_answer(
+        return prepare_answer(
             wishes, serving, found, variant or found, decision=decision, now_s=self._now()
-        )
+        ).give()
 
     def _lacks_bytes(self, found: Found, decision: Decision) -> bool:
         if decision.needs_variant:
@@ -98,7 +100,7 @@ class Deliverer:
                 return variant is None
         return decision.needs_body
 
-    def _make_nowait(self, wishes: Wishes, serving: Serving, found: Found) -> Answer | None:
+    def _prepare_nowait(self, wishes: Wishes, serving: Serving, found: Found) -> Prepared | None:
         decision = self._decide(wishes, serving, found)
         source = found
         if decision.needs_variant:
@@ -110,9 +112,7 @@ class Deliverer:
                 decision = self._decide(wishes, serving, found, coded=False)
             else:
                 source = variant
-        if decision.needs_body and source.body is None and source.representation.size_bytes:
-            return None
-        return make_answer(wishes, serving, found, source, decision=decision, now_s=self._now())
+        return prepare_answer(wishes, serving, found, source, decision=decision, now_s=self._now())
 
     def _decide(
         self, wishes: Wishes, serving: Serving, found: Found, *, coded: bool = True

@@ -7,13 +7,14 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from parparchik.cache import Found
-from parparchik.model import Answer
+from parparchik.delivery.answers import Prepared
+from parparchik.rfc import ByteRanges
 
 
 class _Kept(NamedTuple):
     found: Found
     age_s: int
-    answer: Answer
+    answer: Prepared
     cost_bytes: int
 
 
@@ -34,7 +35,7 @@ class Remembered:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, found: Found, age_s: int) -> Answer | None:
+    def get(self, key: Hashable, found: Found, age_s: int) -> Prepared | None:
         """What was made of this very `found` in this second of its life."""
         kept = self._kept.get(key)
         if kept is None or kept.found is not found or kept.age_s != age_s:
@@ -42,11 +43,11 @@ class Remembered:
         self._kept.move_to_end(key)
         return kept.answer
 
-    def keep(self, key: Hashable, found: Found, age_s: int, answer: Answer) -> None:
+    def keep(self, key: Hashable, found: Found, age_s: int, answer: Prepared) -> None:
         """Not what is good for one request, and not what is large: of that, sending is the work."""
-        cost_bytes = _ENTRY_BYTES + len(found.body or b"") + len(answer.body)
-        cost_bytes += sum(len(value) for _, value in answer.headers)
-        if answer.content is not None or cost_bytes > _LARGEST_BYTES:
+        cost_bytes = _ENTRY_BYTES + len(found.body or b"") + len(answer.answer.body)
+        cost_bytes += sum(len(value) for _, value in answer.answer.headers)
+        if isinstance(answer.sent, ByteRanges) or cost_bytes > _LARGEST_BYTES:
             return
         before = self._kept.pop(key, None)
         if before is not None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import structlog
 
 from parparchik.access import CLIENT_GONE, AccessLog, RateLimiter, Record, RequestIds
 from parparchik.edge.clock import DateClock
+from parparchik.edge.deed import Act
 from parparchik.edge.framing import Refusal
 from parparchik.edge.head import Head, parse_head
 from parparchik.edge.limits import Limits
-from parparchik.edge.memo import Memo, Understood
+from parparchik.edge.memo import Announced, Memo, Understood
 from parparchik.edge.refusing import refuse
 from parparchik.edge.render import CHUNKED, ENDS, GOES_ON, render_beginning
 from parparchik.edge.understand import Ask, may_be_kept, understand
@@ -61,7 +63,8 @@ class TooMany:
 
 def failed(head: Head) -> Understood:
     method = head.method.decode("ascii")
-    return Understood(Failed(), method, head.target, ends=not head.keep_alive, request_id=b"")
+    ends = not head.keep_alive or bool(head.content_length)  # what follows is its body
+    return Understood(Failed(), method, head.target, ends=ends, request_id=b"")
 
 
 class Answering:
@@ -71,6 +74,7 @@ class Answering:
         self,
         *,
         ask: Ask,
+        act: Act,
         access: AccessLog,
         request_ids: RequestIds,
         limits: Limits,
@@ -81,11 +85,15 @@ class Answering:
         self.dates = DateClock()
         self.new_id = request_ids.new
         self._ask = ask
+        self._act = act
         self._limits = limits
         self._limit(limiter)
 
-    def renew(self, ask: Ask, access: AccessLog, limiter: RateLimiter | None = None) -> None:
+    def renew(
+        self, ask: Ask, act: Act, access: AccessLog, limiter: RateLimiter | None = None
+    ) -> None:
         self._ask = ask
+        self._act = act
         self.access = access
         self._limit(limiter)
         self.memo.clear()
@@ -102,11 +110,11 @@ class Answering:
         if known is None:
             parsed = parse_head(head)
             try:
-                known = understand(parsed, self._ask, self._limits)
+                known = understand(parsed, self._ask, self._act, self._limits)
             except Exception:  # the client is owed an answer, whatever failed
                 log.exception("request failed")
                 return failed(parsed)
-            if known is not None and may_be_kept(parsed):
+            if known is not None and known.deed is None and may_be_kept(parsed):
                 self.memo.offer(head, known)
         return known
 
@@ -158,11 +166,32 @@ class Answering:
         self, answer: Answer, request_id: bytes, *, ends: bool, chunked: bool = True
     ) -> bytes:
         """A response without its body, which is `chunked` where that may be and must."""
+        return self._head(render_beginning(answer), answer, request_id, ends=ends, chunked=chunked)
+
+    def _head(
+        self, beginning: bytes, answer: Answer, request_id: bytes, *, ends: bool, chunked: bool
+    ) -> bytes:
         end = self._end(ends)
         if answer.open_ended and chunked:
             last = ENDS if ends else GOES_ON
             end = end.removesuffix(last) + CHUNKED + last
-        return render_beginning(answer) + request_id + end
+        return beginning + request_id + end
+
+    def announced_head(
+        self, announced: Announced, request_id: bytes, *, ends: bool, chunked: bool
+    ) -> bytes:
+        """`render_head` of what was announced."""
+        answer = announced.answer
+        return self._head(announced.beginning, answer, request_id, ends=ends, chunked=chunked)
+
+    def announce(self, known: Understood, answer: Answer) -> Announced:
+        """What is said of an answer with content, which need not be made anew each time."""
+        announced = known.announced
+        if announced is None or not announced.is_of(answer):
+            said = replace(answer, content=None)
+            record = self.record(known, answer, answer.size_bytes)
+            announced = known.announced = Announced(said, render_beginning(answer), record)
+        return announced
 
     def _end(self, ends: bool) -> bytes:
         return self.dates.ends if ends else self.dates.goes_on

@@ -13,6 +13,7 @@ Only READING reads requests. So whatever a client sends, it costs one read beyon
 from __future__ import annotations
 
 import fcntl
+import select
 import socket
 import sys
 import termios
@@ -20,6 +21,9 @@ from enum import IntEnum
 from typing import Protocol
 
 READ_BYTES = 16_384
+
+GONE = select.EPOLLERR | select.EPOLLHUP
+"""What epoll says, unasked, of a client that is."""
 
 
 class State(IntEnum):
@@ -40,11 +44,12 @@ class After(IntEnum):
     HAND_OVER = 2
 
 
-class Stream(Protocol):
+class Writing(Protocol):
     """Whatever writes on a connection that is STREAMING. `blocked`: the client has yet to take
     something."""
 
-    blocked: bool
+    @property
+    def blocked(self) -> bool: ...
 
     def notice(self, events: int) -> None:
         """What epoll says of the connection."""
@@ -59,6 +64,7 @@ class Connection:
     """`received` are bytes that were read and not answered; `unsent` is what the socket has not
     taken yet, `unacknowledged` how much the client had not of what it has taken, when last looked
     at. `counted`: the first request in `received` has been held against its client's limit already.
+    `needed_bytes`: as long as fewer have been received, the body of the first has not come whole.
     `since_s` is when it last got on, by the reactor's coarse clock."""
 
     __slots__ = (
@@ -67,6 +73,7 @@ class Connection:
         "client",
         "counted",
         "fd",
+        "needed_bytes",
         "received",
         "recv",
         "seen_bytes",
@@ -91,9 +98,10 @@ class Connection:
         self.state = State.READING
         self.after = After.READ
         self.answered = False
+        self.needed_bytes = 0
         self.received = b""
         self.seen_bytes = 0
-        self.stream: Stream | None = None
+        self.stream: Writing | None = None
         self.unacknowledged = 0
         self.unsent = memoryview(b"")
         self.watched = 0

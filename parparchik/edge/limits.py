@@ -11,7 +11,7 @@ class Limits:
 
     `header_timeout_s` runs from the first byte of a request to the last of its head,
     `idle_timeout_s` between requests, `write_timeout_s` since the client last took a byte. All
-    are looked at once a second. Larger heads and targets than the maxima are handed over.
+    are looked at once a second. Larger heads, targets and bodies than the maxima are handed over.
     """
 
     max_connections: int = 10_000
@@ -20,6 +20,7 @@ class Limits:
     write_timeout_s: float = 60.0
     max_head_bytes: int = 16_384
     max_target_bytes: int = 8_192
+    max_body_bytes: int = 65_536
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

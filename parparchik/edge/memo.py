@@ -8,7 +8,10 @@ that has a secret or an id of its own.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from parparchik.access import Record
+from parparchik.edge.deed import Deed
 from parparchik.model import Answer, Question
 from parparchik.rfc import TraceParent
 
@@ -17,19 +20,42 @@ GENERATION = 4_096
 _SEEN_MAX = 65_536
 
 
+class Announced(NamedTuple):
+    """How an answer with content was written last: `beginning` and, of the whole of it, `record`
+    are the same for one that says the same."""
+
+    answer: Answer
+    beginning: bytes
+    record: Record
+
+    def is_of(self, answer: Answer) -> bool:
+        mine = self.answer
+        return (
+            mine.headers is answer.headers
+            and mine.length == answer.length
+            and mine.status == answer.status
+            and mine.kind == answer.kind
+            and mine.open_ended == answer.open_ended
+        )
+
+
 class Understood:
     """What a head asks. `ends`: the connection does after its answer. `wants_body` is false for
     HEAD, `knows_chunks` for HTTP/1.0. `request_id` is the client's, b'' where we give one;
-    `api_key` and `trace` are what it shows: no head that has either is kept.
+    `api_key` and `trace` are what it shows: no head that has either is kept. `deed` is the question
+    where it has yet to be given a body: it is good for one request, and never kept.
     `answer`, `beginning`, `body` and `record` are what was answered last, as it was written: only
-    what may be written again, and is small enough to lie about here."""
+    what may be written again, and is small enough to lie about here. `announced`: likewise, of one
+    with content."""
 
     __slots__ = (
+        "announced",
         "answer",
         "answer_nowait",
         "api_key",
         "beginning",
         "body",
+        "deed",
         "ends",
         "forwarded_for",
         "knows_chunks",
@@ -56,8 +82,10 @@ class Understood:
         knows_chunks: bool = True,
         api_key: bytes = b"",
         trace: TraceParent | None = None,
+        deed: Deed | None = None,
     ) -> None:
         self.question = question
+        self.deed = deed
         self.answer_nowait = question.answer_nowait
         self.method = method
         self.target = target
@@ -68,6 +96,7 @@ class Understood:
         self.knows_chunks = knows_chunks
         self.api_key = api_key
         self.trace = trace
+        self.announced: Announced | None = None
         self.answer: Answer | None = None
         self.beginning = self.body = b""
 

@@ -18,6 +18,7 @@ from parparchik.edge.answering import Answering, body_of
 from parparchik.edge.connection import After, Connection, State
 from parparchik.edge.framing import HEAD_END, Refusal
 from parparchik.edge.head import Unsound, check_beginning
+from parparchik.edge.holding import Holding
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Understood
 from parparchik.edge.statistics import Counts
@@ -48,7 +49,10 @@ class Pipeline:
         limits: Limits,
         counts: Counts,
     ) -> None:
-        self._streaming = Streaming(table, nursery, answering, counts, self._resume)
+        self._streaming = Streaming(
+            table, nursery, answering, counts, go_on=self._read_on, resume=self._resume
+        )
+        self._holding = Holding(table, nursery)
         self.draining = False
         self.queued: deque[Connection] = deque()
         self._table = table
@@ -71,9 +75,21 @@ class Pipeline:
         """Answer what has been received, as far as that goes without waiting and in one turn."""
         if not connection.received or connection.state is not State.READING:
             return
+        if connection.needed_bytes:
+            if len(connection.received) < connection.needed_bytes:
+                return
+            self._holding.let_go(connection)
         if self._answer_some(connection, began_s) and connection.state is State.READING:
             connection.state = State.QUEUED
             self.queued.append(connection)
+
+    def end(self, connection: Connection) -> None:
+        """Its client sends no more."""
+        if connection.needed_bytes:
+            # Of a request that has begun: as one whose body ends too early it is on record.
+            self._holding.give_away(connection)
+        else:
+            self._table.close(connection)
 
     def next_turns(self, began_s: float) -> None:
         """Go on with the connections that are queued now."""
@@ -122,7 +138,7 @@ class Pipeline:
         data = connection.received
         pieces: list[bytes] = []
         given: list[tuple[Record, bytes]] = []
-        size_bytes = position = 0
+        size_bytes = position = held_bytes = 0
         limited = self._answering.limiter is not None
         after = After.READ
         missed: Understood | None = None
@@ -146,6 +162,15 @@ class Pipeline:
             if known is None:
                 after = After.HAND_OVER
                 break
+            if known.deed is not None:
+                head_end, end = end, end + known.deed.body_bytes
+                if end > len(data):
+                    if self._holding.has_room():
+                        held_bytes = end - position
+                    else:
+                        after = After.HAND_OVER
+                    break
+                known.deed.take(data[head_end:end])
             if limited and not connection.counted:
                 known = self._answering.within_limits(known, connection.client)
             connection.counted = False
@@ -170,6 +195,8 @@ class Pipeline:
         if position:
             connection.since_s, connection.seen_bytes = self._table.now_s, 0
         connection.received = b"" if after is After.LINGER else data[position:]
+        if held_bytes:
+            self._holding.hold(connection, held_bytes)
         if once is None:
             self._table.finish(connection, b"".join(pieces), after)
         else:
@@ -284,11 +311,16 @@ class Pipeline:
         record = self._answering.record(known, answer, len(body))
         record.add(perf_counter() - began_s, connection.client, request_id)
 
+    def _read_on(self, connection: Connection) -> None:
+        """Go on behind an answer that the client has taken: the reactor, which next looks at what
+        is queued."""
+        self._table.watch(connection, select.EPOLLIN)
+        self.go_on(connection, perf_counter())
+
     def _resume(self, connection: Connection) -> None:
         """Go on behind an answer that came when the reactor was at something else."""
         if connection.state is State.READING:
-            self._table.watch(connection, select.EPOLLIN)
-            self.go_on(connection, perf_counter())
+            self._read_on(connection)
         if connection.state is State.QUEUED:
             # The reactor sleeps, perhaps: nothing that it watches tells it of this.
             self._nursery.start_soon(self._take_turns)

@@ -9,16 +9,15 @@ its connection is not read, and what its client sends waits in the kernel.
 from __future__ import annotations
 
 import math
-import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import trio
 
 from parparchik.edge.accepting import Acceptor
 from parparchik.edge.answering import Answering
-from parparchik.edge.connection import READ_BYTES, Connection, State
+from parparchik.edge.connection import GONE, READ_BYTES, Connection, State
 from parparchik.edge.limits import Limits
 from parparchik.edge.pipeline import Pipeline
 from parparchik.edge.statistics import Counts, EdgeStatistics
@@ -29,8 +28,9 @@ BATCH = 64
 LOOKS = 4
 """At the set before Trio has its turn, while they find something: coming back from Trio costs as
 much as an answer, which tells where requests come one by one."""
-
-_GONE = select.EPOLLERR | select.EPOLLHUP
+TURN_S = 0.005
+"""After which Trio has its turn also where they find something: bodies take more time than heads.
+"""
 
 
 class Reactor:
@@ -45,11 +45,14 @@ class Reactor:
         hand_over: HandOver,
         limits: Limits,
         counts: Counts,
+        elsewhere: Callable[[], int],
     ) -> None:
         self._answering = answering
         self._counts = counts
         self._draining_since_s = math.inf
-        self._table = table = Table(nursery, hand_over, limits, counts, self._made_room)
+        self._table = table = Table(
+            nursery, hand_over, limits, counts, self._made_room, elsewhere=elsewhere
+        )
         self._pipeline = Pipeline(table, nursery, answering, limits, counts)
         self._sweeper = Sweeper(table, self._pipeline, limits, counts)
         self._acceptor = Acceptor(table.epoll, listeners, table.admit, table.has_room)
@@ -59,6 +62,10 @@ class Reactor:
     def count(self) -> int:
         return len(self._table.connections)
 
+    @property
+    def taken(self) -> int:
+        return self._table.taken
+
     async def run(self) -> None:
         """Serve until cancelled. What goes wrong with one connection or one question ends that
         alone; anything else is raised."""
@@ -67,8 +74,9 @@ class Reactor:
                 await trio.lowlevel.checkpoint()
             else:
                 await trio.lowlevel.wait_readable(self._table.epoll.fileno())
+            turn_ends_s = perf_counter() + TURN_S
             for _ in range(LOOKS):
-                if not self._serve_ready():
+                if not self._serve_ready() or perf_counter() > turn_ends_s:
                     break
 
     async def sweep(self) -> None:
@@ -135,7 +143,7 @@ class Reactor:
             except OSError:
                 data = b""
             if not data:
-                table.close(connection)
+                pipeline.end(connection)
                 continue
             known = at_once.get(data)
             if known is None or known.ends or connection.received or not keeps:
@@ -172,7 +180,7 @@ class Reactor:
             self._table.linger_on(connection)
         elif connection.stream is not None:
             connection.stream.notice(event)
-        elif event & _GONE:
+        elif event & GONE:
             self._table.close(connection)
         else:
             # It sends while it waits for an answer, or for its turn: that stays in the kernel.

@@ -1,8 +1,9 @@
-"""Answers whose bodies come as they are sent: each is written by a task of its own, which ends
-with it.
+"""Answers whose bodies come as they are sent.
 
-The reactor reads nothing of such a connection, and tells its stream what epoll says of it. A body
-that does not come to its end must not look whole: then the connection is reset.
+As long as the next block is at hand the reactor writes it, as much at a time as the client takes; a
+block that has to be waited for makes the rest the work of a task, which ends with it. Nothing is
+read of such a connection meanwhile. A body that does not come to its end must not look whole: then
+the connection is reset.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from parparchik.access import CLIENT_GONE
 from parparchik.edge.answering import Answering, body_of
 from parparchik.edge.connection import After, Connection, State
 from parparchik.edge.memo import Understood
+from parparchik.edge.outgoing import Gone, Outgoing
+from parparchik.edge.sending import ReadNowait, Sending
 from parparchik.edge.statistics import Counts
-from parparchik.edge.stream import Gone, Stream
+from parparchik.edge.stream import Stream
 from parparchik.edge.table import Table
 from parparchik.errors import ParparchikError
 from parparchik.model import Answer, Content
@@ -41,8 +44,8 @@ class Due(NamedTuple):
 
 
 class Streaming:
-    """Lives as long as one run of the reactor. `resume` is called with a connection whose answer
-    is whole and that may be read again."""
+    """Lives as long as one run of the reactor. When an answer is whole and its connection may be
+    read again, `go_on` is called with it by the reactor, and `resume` by anybody else."""
 
     def __init__(
         self,
@@ -50,81 +53,148 @@ class Streaming:
         nursery: trio.Nursery,
         answering: Answering,
         counts: Counts,
+        *,
+        go_on: Callable[[Connection], None],
         resume: Callable[[Connection], None],
     ) -> None:
         self._table = table
         self._nursery = nursery
         self._answering = answering
         self._counts = counts
+        self._go_on_reading = go_on
         self._resume = resume
 
     def start(self, connection: Connection, content: Content, due: Due) -> None:
-        """Write `due.answer`, whose body is `content`; it is closed whatever happens."""
+        """Write `due.answer`, whose body is `content`; it is closed whatever happens. Where all of
+        it is written when this returns, the caller goes on with the connection."""
         connection.state = State.STREAMING
         connection.after = due.after
         connection.answered = True
         connection.since_s = self._table.now_s
-        stream = connection.stream = Stream(self._table, connection)
+        answer = due.answer
+        # Who does not know of chunks sees the end in the connection's: HTTP/1.0's always ends.
+        chunked = answer.open_ended and due.known.knows_chunks
+        length = None if answer.open_ended else answer.size_bytes
+        out = Outgoing(self._table, connection, length, chunked=chunked)
+        # Asking the Protocol itself takes as long as all else that is done here.
+        read_nowait: ReadNowait | None = getattr(content, "read_nowait", None)
+        if read_nowait is None:
+            self._stream(connection, content, due, out)
+        else:
+            self._send(connection, content, read_nowait, due, out)
+
+    def _send(
+        self,
+        connection: Connection,
+        content: Content,
+        read_nowait: ReadNowait,
+        due: Due,
+        out: Outgoing,
+    ) -> None:
+        """As far as the body is at hand: by the reactor."""
+        later = False
+
+        def over(error: Exception | None) -> None:
+            self._end(connection, content, due, out, error)
+            if later:
+                self._answering.access.flush()
+                if connection.state is State.READING:
+                    self._go_on_reading(connection)
+
+        def wait() -> None:
+            self._stream(connection, content, due, out)
+
+        sending = Sending(self._table, connection, out, read_nowait, over=over, wait=wait)
+        connection.stream = sending
+        sending.begin(due.before, self._head(due))
+        later = True
+
+    def _stream(self, connection: Connection, content: Content, due: Due, out: Outgoing) -> None:
+        """As it comes: by a task."""
+        stream = connection.stream = Stream(self._table, connection, out)
         if connection.watched != select.EPOLLIN:
             stream.watch()
-        self._nursery.start_soon(self._run, connection, stream, content, due)
+        self._nursery.start_soon(self._run, connection, stream, content, due, out)
 
     async def _run(
-        self, connection: Connection, stream: Stream, content: Content, due: Due
+        self, connection: Connection, stream: Stream, content: Content, due: Due, out: Outgoing
     ) -> None:
         self._answering.access.begin(due.request_id, due.known.trace)
-        ends = due.after is After.LINGER
-        # Who does not know of chunks sees the end in the connection's: HTTP/1.0's always ends.
-        chunked = due.known.knows_chunks
-        head = self._answering.render_head(due.answer, due.request_id, ends=ends, chunked=chunked)
-        broken: Answer | None = None
-        reason = ""
+        wrong: Exception | None = None
         try:
             with stream.scope:
-                if due.answer.open_ended:
-                    await stream.write(due.before, head, content, None, chunked=chunked)
-                else:
-                    await stream.write(due.before, head, content, due.answer.size_bytes)
+                await stream.write(due.before, self._head(due), content)
         except Gone:
             self._table.close(connection)
-        except ParparchikError as error:
-            broken = failure(error, kind=due.answer.kind)
-            reason = str(error)
-        except Exception as error:
-            log.exception("request failed")
-            broken, reason = problem(500, kind=due.answer.kind), type(error).__name__
+        except Exception as error:  # noqa: BLE001  what there is to tell of it is told below
+            wrong = error
         finally:
-            answer = self._conclude(connection, stream, due, broken, reason)
-            self._close(content)
-            size_bytes = stream.body_bytes if answer is due.answer else len(answer.body)
-            record = self._answering.record(due.known, answer, size_bytes)
-            record.add(perf_counter() - due.began_s, connection.client, due.request_id)
+            self._end(connection, content, due, out, wrong)
             self._answering.access.flush()
         if connection.state is State.READING:
             self._resume(connection)
 
+    def _head(self, due: Due) -> bytes:
+        return self._answering.announced_head(
+            self._answering.announce(due.known, due.answer),
+            due.request_id,
+            ends=due.after is After.LINGER,
+            chunked=due.known.knows_chunks,
+        )
+
+    def _end(
+        self,
+        connection: Connection,
+        content: Content,
+        due: Due,
+        out: Outgoing,
+        error: Exception | None,
+    ) -> None:
+        """Whatever has become of it."""
+        answer = self._conclude(connection, due, out, error)
+        self._close(content)
+        answering, known = self._answering, due.known
+        if answer is not due.answer:
+            record = answering.record(known, answer, len(answer.body))
+        elif out.is_done and not answer.open_ended:
+            record = answering.announce(known, answer).record
+        else:
+            record = answering.record(known, answer, out.body_bytes)
+        record.add(perf_counter() - due.began_s, connection.client, due.request_id)
+
     def _conclude(
-        self, connection: Connection, stream: Stream, due: Due, broken: Answer | None, reason: str
+        self, connection: Connection, due: Due, out: Outgoing, error: Exception | None
     ) -> Answer:
-        """What was answered. `broken` is what a failure is answered with, while nothing has been
-        said yet."""
+        """What was answered."""
         connection.stream = None
+        broken, reason = self._failure(due, error)
         if connection.state is State.CLOSED:
             pass
-        elif stream.is_done:
+        elif out.is_done:
             self._go_on(connection, b"", due.after)
         elif broken is None:
             self._table.close(connection)  # the client had left, or the edge ends
-        elif not stream.has_begun:
+        elif not out.has_begun:
             ends = due.after is After.LINGER
             head = self._answering.render_head(broken, due.request_id, ends=ends)
-            self._go_on(connection, head + body_of(due.known, broken), due.after)
+            # Of earlier answers too what has not been written yet.
+            unsaid = due.before[out.sent_bytes :] + head + body_of(due.known, broken)
+            self._go_on(connection, unsaid, due.after)
             return broken
         else:
             self._counts.truncated += 1
-            log.warning("answer broken off", reason=reason)
+            log.warning("answer broken off", reason=reason, request_id=due.request_id.decode())
             self._table.reset(connection)
-        return due.answer if stream.has_begun else Answer(CLIENT_GONE)
+        return due.answer if out.has_begun else Answer(CLIENT_GONE)
+
+    def _failure(self, due: Due, error: Exception | None) -> tuple[Answer | None, str]:
+        """What it is answered with as long as nothing has been said, and why."""
+        if error is None:
+            return None, ""
+        if isinstance(error, ParparchikError):
+            return failure(error, kind=due.answer.kind), str(error)
+        log.error("request failed", exc_info=error, request_id=due.request_id.decode())
+        return problem(500, kind=due.answer.kind), type(error).__name__
 
     def _go_on(self, connection: Connection, response: bytes, after: After) -> None:
         connection.state = State.READING

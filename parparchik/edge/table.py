@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 class Table:
     """Lives as long as one run of the reactor. `now_s` is Trio's clock, brought up to date once a
-    second; `made_room` is called when there may be one connection more."""
+    second; `made_room` is called when there may be one connection more; `elsewhere` says how many
+    connections others have that the limit is for as well."""
 
     def __init__(
         self,
@@ -35,6 +36,8 @@ class Table:
         limits: Limits,
         counts: Counts,
         made_room: Callable[[], object],
+        *,
+        elsewhere: Callable[[], int],
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.epoll = select.epoll()
@@ -45,11 +48,16 @@ class Table:
         self._limits = limits
         self._counts = counts
         self._made_room = made_room
+        self._elsewhere = elsewhere
         self._given_away = 0
 
-    def has_room(self) -> bool:
+    @property
+    def taken(self) -> int:
         """Those that were handed over still count."""
-        return len(self.connections) + self._given_away < self._limits.max_connections
+        return len(self.connections) + self._given_away
+
+    def has_room(self) -> bool:
+        return self.taken + self._elsewhere() < self._limits.max_connections
 
     def admit(self, sock: socket.socket, client: str) -> None:
         self._counts.accepted += 1

@@ -1,5 +1,6 @@
-"""From a request head to what it asks, where the edge answers that: GET and HEAD of a file, with
-no body, nothing to negotiate and nothing of unusual size.
+"""From a request head to what it asks, where the edge answers that: GET and HEAD of a file without
+a body, and what changes files by a small body of announced length. There is nothing to negotiate,
+and nothing of unusual size.
 """
 
 from __future__ import annotations
@@ -7,39 +8,41 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parparchik.access import is_sane_request_id
+from parparchik.edge.deed import Act, Deed
 from parparchik.edge.head import Head
 from parparchik.edge.limits import Limits
 from parparchik.edge.memo import Understood
-from parparchik.model import Method, Question, Request
+from parparchik.model import Question, Request
 from parparchik.rfc import trace_parent
 from parparchik.routes import normalise, presented_key
 
 Ask = Callable[[Request], Question | None]
 """What a request asks; None where somebody else has to answer."""
 
-_METHODS: dict[bytes, Method] = {b"GET": "GET", b"HEAD": "HEAD"}
+_ASKING = {b"GET": "GET", b"HEAD": "HEAD"}
+_ACTING = {b"PUT": "PUT", b"POST": "POST", b"DELETE": "DELETE"}
+_NEED_NO_LENGTH = frozenset({b"DELETE"})
 _PERSONAL = frozenset({b"authorization", b"proxy-authorization", b"x-api-key", b"cookie"})
 _ITS_OWN = frozenset({b"x-request-id", b"traceparent"})
 
 
-def understand(head: Head, ask: Ask, limits: Limits) -> Understood | None:
+def understand(head: Head, ask: Ask, act: Act, limits: Limits) -> Understood | None:
     """What `head` asks; None where somebody else has to answer."""
-    method = _METHODS.get(head.method)
-    if (
-        method is None
-        or head.content_length
-        or head.chunked
-        or head.upgrade
-        or head.expects
-        or len(head.target) > limits.max_target_bytes
-    ):
+    method = _method_of(head, limits)
+    if not method:
         return None
     target, headers = normalise(head.target, tuple(head.fields))
     request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
     if not is_sane_request_id(request_id):
         request_id = b""
     request = Request(method, target, presented_key(headers), headers)
-    question = ask(request)
+    question: Question | None
+    deed: Deed | None = None
+    if head.method in _ASKING:
+        question = ask(request)
+    else:
+        do = act(request)
+        question = deed = None if do is None else Deed(do, head.content_length)
     if question is None:
         return None
     return Understood(
@@ -50,7 +53,21 @@ def understand(head: Head, ask: Ask, limits: Limits) -> Understood | None:
         knows_chunks=head.version == b"1",
         api_key=request.api_key,
         trace=trace_parent(headers),
+        deed=deed,
     )
+
+
+def _method_of(head: Head, limits: Limits) -> str:
+    """'' where somebody else has to answer, whatever is asked for."""
+    if head.chunked or head.upgrade or head.expects or len(head.target) > limits.max_target_bytes:
+        return ""
+    if head.method in _ASKING:
+        return "" if head.content_length else _ASKING[head.method]
+    if head.content_length is None and head.method not in _NEED_NO_LENGTH:
+        return ""
+    if (head.content_length or 0) > limits.max_body_bytes:
+        return ""
+    return _ACTING.get(head.method, "")
 
 
 def may_be_kept(head: Head) -> bool:

@@ -17,7 +17,6 @@ from parparchik.rfc.dates import (
 )
 from parparchik.rfc.etags import ETag, coded_etag, parse_etag
 from parparchik.rfc.freshness import (
-    corrected_initial_age_s,
     freshness_lifetime_s,
     may_be_shared,
     parse_age,
@@ -44,7 +43,6 @@ __all__ = [
     "choose_coding",
     "coded_etag",
     "content_range",
-    "corrected_initial_age_s",
     "evaluate",
     "format_http_date",
     "format_iso8601",

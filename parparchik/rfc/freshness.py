@@ -39,13 +39,3 @@ def freshness_lifetime_s(control: CacheControl, expires: str, date_s: float) -> 
 def parse_age(text: str) -> int:
     """Age, of which only the first member counts; 0 for what is none (section 5.1)."""
     return parse_delta_seconds(text.partition(",")[0].strip(" \t")) or 0
-
-
-def corrected_initial_age_s(
-    age_s: int, date_s: float | None, requested_at_s: float, received_at_s: float
-) -> float:
-    """How old an answer was when it came (section 4.2.3). `age_s` and `date_s` are what its Age
-    and Date say, 0 and None where they are missing; the other times are by our clock."""
-    apparent_s = 0.0 if date_s is None else max(0.0, received_at_s - date_s)
-    delay_s = max(0.0, received_at_s - requested_at_s)
-    return max(apparent_s, age_s + delay_s)

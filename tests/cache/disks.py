@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from parparchik.cache.disk import DiskStore
+from parparchik.cache.disk.format import file_name
 from parparchik.cache.tiers import OpenPiece, PieceName, Record
 from parparchik.content import ObjectName, Representation
 
@@ -82,6 +83,33 @@ async def until_rebuilt(disk: DiskStore) -> None:
     """By turns, not by time: a test's clock may stand still."""
     while not disk.statistics().rebuild_done:
         await trio.lowlevel.checkpoint()
+
+
+async def until_gone(path: Path) -> None:
+    while path.exists():  # noqa: ASYNC240
+        await trio.lowlevel.checkpoint()
+
+
+DATA = content("a", 10_000)
+KNOWN = record(len(DATA))
+
+
+async def fill(directory: Path, *keys: str) -> list[Path]:
+    """What a process leaves that has saved DATA as each of them: their files."""
+    async with running(directory) as disk:
+        for key in keys:
+            assert await disk.save(piece(key), KNOWN, [DATA])
+    return [path_of(directory, key) for key in keys]
+
+
+def path_of(directory: Path, key: str, index: int = 0) -> Path:
+    digits = file_name(piece(key, index))
+    return directory / digits[:2] / digits[2:4] / digits
+
+
+def dropped(disk: DiskStore) -> dict[str, int]:
+    """How many files it threw away, by why."""
+    return {why: count for why, count in disk.statistics().dropped if count}
 
 
 def piece_files(directory: Path) -> list[Path]:

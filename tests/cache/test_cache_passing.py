@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -11,6 +13,7 @@ from parparchik.content import Span
 from parparchik.errors import UpstreamError
 from parparchik.model import Content
 from tests.cache.scenes import KIB, Scene, drain, noise, scene
+from tests.fakes_bytes import NOW_S
 
 SIZE = 256 * KIB
 READERS = 20
@@ -93,3 +96,66 @@ async def test_a_rest_of_another_object_is_not_given(autojump_clock: MockClock) 
             content.close()
         await trio.sleep(5)
         assert s.bucket.reading == 0
+
+
+def unrecognizable(s: Scene, key: str, seed: int = 0) -> bytes:
+    """Neither an ETag nor a date."""
+    data = noise(SIZE, seed)
+    s.bucket.put(key, data)
+    stored = s.bucket.objects[key]
+    plain = replace(stored.representation, etag="", last_modified_s=0)
+    s.bucket.objects[key] = replace(stored, representation=plain)
+    return data
+
+
+async def test_what_could_be_another_object_is_not_kept(autojump_clock: MockClock) -> None:
+    async with scene() as s:
+        for seed in range(3):
+            data = unrecognizable(s, "a", seed)
+            content = await opened(s, "a")
+            assert await drain(content) == data
+            content.close()
+        part = (await s.found("a", wanted=Span(5, 9))).content(Span(5, 9))
+        assert await drain(part) == data[5:10]
+        part.close()
+
+
+async def test_what_could_be_another_object_is_not_asked_for_twice(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody could tell that the rest is of the same one: it breaks off instead."""
+    async with scene(max_fills=LIMIT) as s:
+        unrecognizable(s, "a", 1)
+        contents = [await opened(s, "a") for _ in range(READERS)]
+        begun = [await first_of(content) for content in contents]
+        unrecognizable(s, "a", 2)
+        await trio.sleep(5)  # most have been parted with
+        broken = 0
+        for content, block in zip(contents, begun, strict=True):
+            try:
+                assert block + await drain(content) == noise(SIZE, 1)
+            except UpstreamError:
+                broken += 1
+            content.close()
+        assert broken == READERS - LIMIT
+
+
+async def test_of_objects_without_an_etag_the_date_counts(autojump_clock: MockClock) -> None:
+    async with scene(max_fills=LIMIT) as s:
+        stored(s, "a", 1)
+        first = s.bucket.objects["a"]
+        dated = replace(first, representation=replace(first.representation, etag=""))
+        s.bucket.objects["a"] = dated
+        contents = [await opened(s, "a") for _ in range(READERS)]
+        begun = [await first_of(content) for content in contents]
+        later = replace(dated.representation, last_modified_s=NOW_S + 100)
+        s.bucket.objects["a"] = replace(dated, data=noise(SIZE, 2), representation=later)
+        await trio.sleep(5)
+        broken = 0
+        for content, block in zip(contents, begun, strict=True):
+            try:
+                assert block + await drain(content) == noise(SIZE, 1)
+            except UpstreamError:
+                broken += 1
+            content.close()
+        assert broken == READERS - LIMIT

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from parparchik.cache import Absent, ObjectCache
+from parparchik.cache import Absent, ObjectCache, pins
 from parparchik.cache.slots import MAX_WAITING
 from parparchik.content import Span
 from parparchik.errors import Overloaded, Unavailable, UpstreamError
-from tests.cache.scenes import KIB, POLICY, Gate, body, break_off, noise, scene
+from tests.cache.scenes import KIB, MIB, POLICY, Gate, body, break_off, noise, scene
 from tests.fakes_bytes import FakeBytes
 from tests.fakes_disk import FakeDisk
 
@@ -124,25 +124,26 @@ async def test_an_answer_that_took_long_does_not_replace_a_newer_one(
 
 
 async def test_a_variant_that_is_made_again_otherwise_is_not_mixed(
-    autojump_clock: object,
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene(memory_bytes=400 * KIB) as s:
-        s.bucket.put("a", bytes(300 * KIB))
+    monkeypatch.setattr(pins, "PINNED_BYTES", 0)
+    async with scene(memory_bytes=4 * MIB) as s:
+        s.bucket.put("a", bytes(3 * MIB))
         calls = 0
 
         def make(blocks: Sequence[bytes]) -> bytes:
             nonlocal calls
             calls += 1
-            return noise(200 * KIB, calls)
+            return noise(2 * MIB, calls)
 
         variant = await s.cache.variant(await s.found("a"), "gzip", make)
         assert variant is not None
-        content = variant.content(Span(0, 200 * KIB - 1))
+        content = variant.content(Span(0, 2 * MIB - 1))
         await content.read()
-        s.bucket.put("b", noise(390 * KIB))
+        s.bucket.put("b", noise(4000 * KIB))
         await trio.sleep(10)
         await s.get("b")
-        assert noise(200 * KIB, 1).startswith(await break_off(content))
+        assert noise(2 * MIB, 1).startswith(await break_off(content))
         content.close()
 
 

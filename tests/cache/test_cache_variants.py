@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from parparchik.cache import Absent, Found, pins
 from parparchik.content import Span
 from parparchik.errors import UpstreamError
+from parparchik.model import FileBlock
 from tests.cache.scenes import KIB, MIB, POLICY, body, drain, noise, scene
 from tests.fakes_disk import FakeDisk
 
@@ -132,10 +134,13 @@ def made_of_noise(seed: int, size_bytes: int) -> Callable[[Sequence[bytes]], byt
     return lambda blocks: noise(size_bytes, seed)
 
 
-async def test_a_variant_that_memory_let_go_is_made_again(autojump_clock: object) -> None:
-    async with scene(memory_bytes=400 * KIB) as s:
-        s.bucket.put("a", bytes(300 * KIB))
-        made = noise(200 * KIB, 5)
+async def test_a_variant_that_memory_let_go_is_made_again(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pins, "PINNED_BYTES", 0)
+    async with scene(memory_bytes=4 * MIB) as s:
+        s.bucket.put("a", bytes(3 * MIB))
+        made = noise(2 * MIB, 5)
         calls = 0
 
         def make(blocks: Sequence[bytes]) -> bytes:
@@ -149,7 +154,7 @@ async def test_a_variant_that_memory_let_go_is_made_again(autojump_clock: object
         first = await content.read()
         assert first is not None
         assert not hasattr(first, "fd")
-        s.bucket.put("b", noise(390 * KIB))
+        s.bucket.put("b", noise(4000 * KIB))
         await trio.sleep(10)
         await s.get("b")
         got = bytes(first)
@@ -241,5 +246,34 @@ async def test_a_large_variant_is_read_from_disk(autojump_clock: object) -> None
         assert not isinstance(again, Absent)
         assert await body(again) == made
         assert len(s.bucket.asked) == 1
+    assert disk.opened == 0
+    disk.close()
+
+
+async def test_a_large_variant_on_disk_is_read_to_its_end_when_outdated(
+    autojump_clock: object,
+) -> None:
+    """It cannot be made again by then: what it was made of is gone."""
+    disk = FakeDisk()
+    async with scene(disk=disk, memory_object_bytes=0, slice_bytes=64 * KIB) as s:
+        s.bucket.put("a", bytes(MIB))
+        made = noise(300 * KIB, 9)
+        first = await s.cache.variant(await s.found("a"), "gzip", lambda blocks: made)
+        assert first is not None
+        assert await body(first) == made
+        await wait_all_tasks_blocked()
+        variant = s.cache.variant_nowait(await s.found("a"), "gzip")
+        assert variant is not None
+        assert not isinstance(variant, Absent)
+        content = variant.content(Span(0, len(made) - 1))
+        block = await content.read()
+        assert isinstance(block, FileBlock)
+        got = os.pread(block.fd, block.size_bytes, block.offset)
+        s.bucket.put("a", bytes(MIB + 1))
+        await s.cache.invalidate(s.name("a"))
+        assert got + await drain(content) == made
+        content.close()
+        assert (await s.get("a"))[1] == bytes(MIB + 1)
+        await wait_all_tasks_blocked()
     assert disk.opened == 0
     disk.close()

@@ -162,7 +162,6 @@ async def test_a_forgotten_piece_stays_readable_for_who_reads_it(tmp_path: Path)
 async def test_readers_share_one_file_and_leave_it_open(tmp_path: Path) -> None:
     async with running(tmp_path) as disk:
         known = await put(disk, "a", b"data")
-        assert disk.open_nowait(piece("a"), known) is None
         first = await disk.open(piece("a"), known)
         second = await disk.open(piece("a"), known)
         assert first is not None
@@ -186,8 +185,13 @@ async def test_as_many_files_stay_open_as_may(tmp_path: Path) -> None:
             assert await load(disk, piece(key), known) == key.encode()
         assert disk.statistics().open_files == 2
         assert len(os.listdir("/proc/self/fd")) == before + 2
-        assert disk.open_nowait(piece("c"), known) is None
-        assert disk.open_nowait(piece("d"), record(1)) is not None
+        opened = [disk.open_nowait(piece(key), record(1)) for key in "abcde"]
+        assert [each and read(each) for each in opened] == [b"a", b"b", b"c", b"d", b"e"]
+        assert disk.statistics().open_files == 5
+        for each in opened:
+            assert each is not None
+            each.close()
+        assert disk.statistics().open_files == 2
 
 
 async def test_all_files_are_closed_at_the_end(tmp_path: Path) -> None:

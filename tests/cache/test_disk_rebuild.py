@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
 
-from parparchik.cache.disk import DiskStore, files
-from parparchik.cache.disk.format import file_name
 from tests.cache.disks import (
+    DATA,
+    KNOWN,
     MIB,
     NOW_S,
     SLICE,
     content,
+    dropped,
+    fill,
     load,
     name,
+    path_of,
     piece,
     piece_files,
     put,
     record,
     running,
-    until_rebuilt,
     used_bytes,
 )
-
-DATA = content("a", 10_000)
-KNOWN = record(len(DATA))
-
-
-async def fill(directory: Path, *keys: str) -> list[Path]:
-    async with running(directory) as disk:
-        for key in keys:
-            assert await disk.save(piece(key), KNOWN, [DATA])
-    return [path_of(directory, key) for key in keys]
-
-
-def path_of(directory: Path, key: str, index: int = 0) -> Path:
-    digits = file_name(piece(key, index))
-    return directory / digits[:2] / digits[2:4] / digits
-
-
-def dropped(disk: DiskStore) -> dict[str, int]:
-    return {why: count for why, count in disk.statistics().dropped if count}
 
 
 async def test_what_was_kept_is_there_again(tmp_path: Path) -> None:
@@ -267,127 +247,6 @@ async def test_use_is_remembered_by_the_file(tmp_path: Path) -> None:
         assert not disk.has(piece("c"), KNOWN)
 
 
-class Gate:
-    """Holds back the thread that looks into what was found."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.open = threading.Event()
-        read_tail = files.read_tail
-
-        def held(path: str, digits: str) -> object:
-            assert self.open.wait(30)
-            return read_tail(path, digits)
-
-        monkeypatch.setattr(files, "read_tail", held)
-
-
-async def until_ready(disk: DiskStore) -> None:
-    while not disk.statistics().ready:
-        await trio.lowlevel.checkpoint()
-
-
-async def test_what_is_saved_meanwhile_is_newer_than_all_that_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with running(tmp_path) as disk:
-        for index in range(2):
-            await disk.save(piece("a", index), record(2 * SLICE), [content("a", SLICE)])
-        await disk.save(piece("b"), KNOWN, [DATA])
-    gate = Gate(monkeypatch)
-    new = record(2 * SLICE, "two", confirmed_at_s=NOW_S - 1000)
-    async with running(tmp_path, rebuilt=False) as disk:
-        await until_ready(disk)
-        assert await disk.save(piece("a"), new, [content("new", SLICE)])
-        assert await load(disk, piece("a"), new) == content("new", SLICE)
-        gate.open.set()
-        await until_rebuilt(disk)
-        assert disk.record(name("a"), "") == new
-        assert await load(disk, piece("a"), new) == content("new", SLICE)
-        assert await load(disk, piece("b"), KNOWN) == DATA
-        assert await disk.settle()
-        assert len(piece_files(tmp_path)) == 2
-        assert disk.statistics().bytes == used_bytes(tmp_path)
-    async with running(tmp_path) as disk:
-        assert await load(disk, piece("a"), new) == content("new", SLICE)
-        assert not disk.has(piece("a", 1), record(2 * SLICE))
-
-
-@pytest.mark.parametrize("prefix", [False, True])
-async def test_what_is_forgotten_before_it_is_found_is_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: bool
-) -> None:
-    await fill(tmp_path, "a", "b")
-    gate = Gate(monkeypatch)
-    async with running(tmp_path, rebuilt=False) as disk:
-        if prefix:
-            assert await disk.forget_prefix("bucket", "a") == 0
-        else:
-            disk.forget(name("a"))
-        gate.open.set()
-        await until_rebuilt(disk)
-        assert not disk.has(piece("a"), KNOWN)
-        assert disk.has(piece("b"), KNOWN)
-        assert dropped(disk) == {"forgotten": 1}
-        assert await disk.settle()
-        assert piece_files(tmp_path) == [path_of(tmp_path, "b")]
-        await until_gone(tmp_path / "forgotten")
-
-
-@pytest.mark.parametrize("prefix", [False, True])
-async def test_what_was_forgotten_before_a_crash_stays_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: bool
-) -> None:
-    """The process that forgot had not come upon the files yet. What it saved itself is good."""
-    await fill(tmp_path / "cache", "a", "b")
-    gate = Gate(monkeypatch)
-    new = record(3, "new")
-    async with running(tmp_path / "cache", rebuilt=False) as disk:
-        await until_ready(disk)
-        if prefix:
-            await disk.forget_prefix("bucket", "a")
-        else:
-            disk.forget(name("a"))
-        await disk.save(piece("a", coding="gzip"), new, [b"new"])
-        assert await disk.settle()
-        crashed = tmp_path / "crashed"
-        shutil.copytree(tmp_path / "cache", crashed)  # as a crash would leave it
-        gate.open.set()
-    with (crashed / "forgotten").open("ab") as log:
-        log.write(b'{"run":"torn')
-    async with running(crashed) as disk:
-        assert not disk.has(piece("a"), KNOWN)
-        assert disk.has(piece("b"), KNOWN)
-        assert await load(disk, piece("a", coding="gzip"), new) == b"new"
-
-
-async def test_nothing_is_believed_where_it_is_not_known_what_was_forgotten(tmp_path: Path) -> None:
-    await fill(tmp_path, "a")
-    (tmp_path / "forgotten").symlink_to("nowhere")
-    async with running(tmp_path) as disk:
-        assert not disk.has(piece("a"), KNOWN)
-        assert dropped(disk) == {"forgotten": 1}
-
-
-async def test_the_budget_holds_while_nobody_knows_what_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await fill(tmp_path, *"abcdefgh")
-    budget = used_bytes(tmp_path)
-    gate = Gate(monkeypatch)
-    async with running(tmp_path, budget, rebuilt=False) as disk:
-        await until_ready(disk)
-        for key in "ijk":  # all that there is is just being looked into
-            assert not await disk.save(piece(key), KNOWN, [DATA])
-            assert used_bytes(tmp_path) <= budget
-        gate.open.set()
-        await until_rebuilt(disk)
-        for key in "lmn":
-            await put(disk, key, DATA)
-            assert used_bytes(tmp_path) <= budget
-        assert await disk.settle()
-        assert used_bytes(tmp_path) == disk.statistics().bytes <= budget
-
-
 async def test_many_files(tmp_path: Path) -> None:
     async with running(tmp_path) as disk, trio.open_nursery() as nursery:
         for number in range(500):
@@ -396,56 +255,3 @@ async def test_many_files(tmp_path: Path) -> None:
         for number in range(500):
             data = b"%d" % number
             assert await load(disk, piece(f"{number}"), record(len(data))) == data
-
-
-async def test_a_file_that_comes_back_is_still_forgotten(tmp_path: Path) -> None:
-    """As the machine may stop before the disk knows that it was deleted; what was saved after is
-    good, and so is what another object has."""
-    (path,) = await fill(tmp_path / "cache", "a")
-    file = path.read_bytes()
-    async with running(tmp_path / "cache") as disk:
-        await put(disk, "b", b"data")
-        await put(disk, "c", b"data")
-        own = path_of(tmp_path / "cache", "c")
-        own_file = own.read_bytes()
-        for key in "abc":
-            disk.forget(name(key))
-        assert await disk.settle()
-        known = await put(disk, "b", b"more", "two")
-        shutil.copytree(tmp_path / "cache", tmp_path / "crashed")
-    for deleted, its_bytes in ((path, file), (own, own_file)):
-        back = tmp_path / "crashed" / deleted.relative_to(tmp_path / "cache")
-        back.parent.mkdir(parents=True, exist_ok=True)
-        back.write_bytes(its_bytes)
-    async with running(tmp_path / "crashed") as disk:
-        assert disk.record(name("a"), "") is None
-        assert disk.record(name("c"), "") is None
-        assert await load(disk, piece("b"), known) == b"more"
-        assert dropped(disk) == {"forgotten": 2}
-
-
-async def test_what_is_written_down_does_not_grow_for_ever(
-    tmp_path: Path, mock_clock: MockClock
-) -> None:
-    log = tmp_path / "forgotten"
-    async with running(tmp_path) as disk:
-        for number in range(20):
-            disk.forget(name("k" * 1000 + f"{number}"))
-        assert await disk.settle()
-        assert log.stat().st_size > 20_000
-    async with running(tmp_path) as disk:  # all is looked into: nothing can come back
-        await until_gone(log)
-        for number in range(1100):
-            disk.forget(name("k" * 1000 + f"{number}"))
-        assert await disk.settle()
-        assert log.stat().st_size > 1_100_000
-        mock_clock.jump(10)
-        await until_gone(log)
-        disk.forget(name("a"))
-        assert await disk.settle()
-        assert 0 < log.stat().st_size < 1000
-
-
-async def until_gone(path: Path) -> None:
-    while path.exists():  # noqa: ASYNC240
-        await trio.lowlevel.checkpoint()

@@ -29,6 +29,9 @@ class FakeContent:
         self._closed = False
         owner.open_contents += 1
 
+    def read_nowait(self) -> bytes | None:
+        raise BlockingIOError
+
     async def read(self) -> bytes | None:
         assert not self._closed, "read after close"
         await trio.lowlevel.checkpoint()
@@ -54,6 +57,7 @@ class FakeFound:
     fresh_for_s: float = 300.0
     in_memory: bool = True
     breaks: bool = False
+    at_hand: bool = False
     open_contents: int = 0
     read_bytes: int = 0
     spans: list[Span] = field(default_factory=list)
@@ -66,6 +70,9 @@ class FakeFound:
         assert 0 <= span.first <= span.last + 1 <= len(self.data)
         self.spans.append(span)
         return FakeContent(self, self.data[span.first : span.last + 1])
+
+    def content_nowait(self, span: Span) -> FakeContent | None:
+        return self.content(span) if self.at_hand else None
 
 
 class FakeCache:

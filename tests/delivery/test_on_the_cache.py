@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
-from parparchik.cache import ObjectCache
+from parparchik.cache import ObjectCache, PieceName
 from parparchik.config.model import CacheConfig
 from parparchik.content import Span
 from parparchik.delivery import Deliverer
 from parparchik.model import Answer
+from tests.cache.scenes import drain
 from tests.delivery.scene import Got, receive, request_with, serving
 from tests.fakes_bytes import NOW_S, FakeBytes
+from tests.fakes_disk import FakeDisk
 
 SLICE_BYTES = 1 << 16
 FILM = bytes(range(256)) * 1024  # four slices
@@ -132,3 +136,76 @@ async def test_what_may_not_be_kept_passes_whole_and_in_parts(world: World) -> N
         assert FILM[100_000:100_005] in got.body
         assert (await world.get("private", if_none_match="*")).status == 304
     assert world.bucket.reading == 0
+
+
+class TestFromDisk:
+    """What large objects on disk are answered with is the same, and known at once."""
+
+    @pytest.fixture
+    async def disk(self) -> AsyncIterator[FakeDisk]:
+        disk = FakeDisk()
+        yield disk
+        assert disk.opened == 0, "a piece was left open"
+        disk.close()
+
+    @pytest.fixture
+    async def world(self, nursery: trio.Nursery, disk: FakeDisk) -> World:
+        bucket = FakeBytes()
+        config = CacheConfig(slice_bytes=SLICE_BYTES, memory_object_bytes=1000)
+        cache = ObjectCache(config, {"bucket": bucket}, disk, now=lambda: NOW_S + 1000.0)
+        await nursery.start(cache.run)
+        world = World(bucket, Deliverer(cache, compress_max_bytes=0, now=lambda: NOW_S + 1000.0))
+        bucket.put("film.mp4", FILM)
+        await world.get("film.mp4")
+        await wait_all_tasks_blocked()
+        return world
+
+    @pytest.mark.parametrize(
+        ("fields", "status", "body"),
+        [
+            ({}, 200, FILM),
+            ({"range": "bytes=70000-140000"}, 206, FILM[70_000:140_001]),
+            ({"range": "bytes=0-"}, 206, FILM),
+            ({"range": "bytes=-5"}, 206, FILM[-5:]),
+            ({"range": "bytes=0-9", "if_range": '"x"'}, 200, FILM),
+            ({"range": "bytes=999999-"}, 416, b""),
+            ({"if_none_match": '"x"'}, 200, FILM),
+            ({"if_none_match": "*"}, 304, b""),
+            ({"if_match": '"x"'}, 412, b""),
+        ],
+    )
+    async def test_at_once(
+        self, world: World, fields: dict[str, str], status: int, body: bytes
+    ) -> None:
+        for _ in range(2):
+            answer = world.deliverer.answer_nowait(request_with(**fields), serving("film.mp4"))
+            assert isinstance(answer, Answer)
+            got = await receive_from_file(answer)
+            assert (got.status, got.body, got["x-cache"]) == (status, body, "HIT")
+            head = world.deliverer.answer_nowait(
+                request_with("HEAD", **fields), serving("film.mp4")
+            )
+            assert isinstance(head, Answer)
+            assert head.content is None
+        assert len(world.bucket.asked) == 1
+
+    async def test_what_has_gone_is_fetched_again(self, world: World, disk: FakeDisk) -> None:
+        asked = request_with(range="bytes=70000-70009"), serving("film.mp4")
+        first = world.deliverer.answer_nowait(*asked)
+        assert isinstance(first, Answer)
+        assert (await receive_from_file(first)).body == FILM[70_000:70_010]
+        disk.drop(PieceName(serving("film.mp4").name, "", 1))
+        assert world.deliverer.answer_nowait(*asked) is None
+        again = await world.deliverer.answer(*asked)
+        assert isinstance(again, Answer)
+        got = await receive_from_file(again)
+        assert (got.body, got["x-cache"]) == (FILM[70_000:70_010], "MISS")
+
+
+async def receive_from_file(answer: Answer) -> Got:
+    """`receive` of what comes from files."""
+    if answer.content is not None:
+        body = await drain(answer.content)
+        answer.content.close()
+        answer = replace(answer, content=None, body=body, length=None)
+    return await receive(answer)

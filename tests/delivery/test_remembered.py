@@ -8,10 +8,12 @@ import pytest
 
 from parparchik.content import Span
 from parparchik.delivery import ObjectQuestion
+from parparchik.delivery.answers import Prepared
 from parparchik.delivery.remembered import Remembered
 from parparchik.errors import ParparchikError, Unavailable
 from parparchik.model import Answer
-from tests.delivery.scene import Scene, request_with, serving
+from parparchik.rfc import frame
+from tests.delivery.scene import Scene, receive, request_with, serving
 
 BROWSER = {"accept_encoding": "gzip, br", "user_agent": "one"}
 
@@ -81,7 +83,7 @@ async def test_a_new_object_is_a_new_answer(memory: Scene) -> None:
 def test_memory_is_bounded(memory: Scene) -> None:
     remembered = Remembered(100_000)
     founds = [memory.put(f"{n}", b"x" * 10_000) for n in range(20)]
-    answers = [Answer(200, body=b"x" * 10_000) for _ in founds]
+    answers = [Prepared(Answer(200, body=b"x" * 10_000)) for _ in founds]
     for n, (found, answer) in enumerate(zip(founds, answers, strict=True)):
         remembered.keep(n, found, 0, answer)
         remembered.keep(n, found, 1, answer)
@@ -96,7 +98,8 @@ def test_long_headers_count(memory: Scene) -> None:
     remembered = Remembered(100_000)
     found = memory.put("a", b"")
     for n in range(20):
-        remembered.keep(n, found, 0, Answer(200, ((b"x-amz-meta-a", b"x" * 10_000),)))
+        answer = Answer(200, ((b"x-amz-meta-a", b"x" * 10_000),))
+        remembered.keep(n, found, 0, Prepared(answer))
     assert len(remembered) == 100_000 // (10_000 + 4096)
 
 
@@ -112,14 +115,27 @@ async def test_nor_does_a_client_fill_the_memory_with_what_it_sends(
     assert memory.deliverer.answer_nowait(request, serving("a")) is not one
 
 
-async def test_large_answers_and_streams_are_not_kept(memory: Scene) -> None:
+async def test_large_answers_and_parts_are_not_kept(memory: Scene) -> None:
     remembered = Remembered(100 << 20)
     found = memory.put("a", b"x" * (1 << 20))
-    remembered.keep("large", found, 0, Answer(200, body=b"x"))
-    remembered.keep(
-        "stream", memory.put("b", b"x"), 0, Answer(200, content=found.content(Span(0, 0)))
-    )
+    remembered.keep("large", found, 0, Prepared(Answer(200, body=b"x")))
+    parts = frame((Span(0, 0),), size_bytes=9, content_type="a/b", boundary="b")
+    remembered.keep("parts", memory.put("b", b"x"), 0, Prepared(Answer(206), found, parts))
     assert len(remembered) == 0
+
+
+async def test_content_is_opened_anew_for_each(memory: Scene) -> None:
+    memory.cache.in_memory = False
+    memory.put("a", b"hello").at_hand = True
+    request, asked = request_with(range="bytes=1-3"), serving("a")
+    answers = [memory.deliverer.answer_nowait(request, asked) for _ in range(3)]
+    contents = []
+    for answer in answers:
+        assert isinstance(answer, Answer)
+        contents.append(answer.content)
+        assert (await receive(answer)).body == b"ell"
+    assert len(set(map(id, contents))) == 3
+    assert memory.cache.objects[asked.name].open_contents == 0
 
 
 class TestObjectQuestion:

@@ -8,6 +8,9 @@ import trio
 from tests.edge.conftest import Known, Running, read_all
 from tests.mounts import Blocks, Reads
 
+of_kind: type[Blocks] = Blocks
+"""Bodies that are waited for or, for other tests, at hand."""
+
 
 def get(target: bytes = b"/s", *, method: bytes = b"GET") -> bytes:
     return b"%b %b HTTP/1.1\r\nHost: t\r\n\r\n" % (method, target)
@@ -15,7 +18,7 @@ def get(target: bytes = b"/s", *, method: bytes = b"GET") -> bytes:
 
 def streams(up: Running, *blocks: Reads, length: int | None = None) -> Blocks:
     """What is at /s from now on."""
-    content = Blocks(blocks)
+    content = of_kind(blocks)
     up.routes.questions[b"/s"] = Known(content.answer(length))
     return content
 

@@ -11,13 +11,20 @@ import trio
 
 from parparchik.errors import Truncated
 from parparchik.model import Answer, FileBlock
+from tests.edge import streams as streams_module
 from tests.edge.conftest import Known, Running, read_all, read_until, until
 from tests.edge.streams import get, reply, streams, until_reset
-from tests.mounts import Blocks
+from tests.mounts import Blocks, ReadyBlocks
 
 END = b"GET /end HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 MANY = 64 << 20
 """More than all buffers of a loopback connection hold."""
+
+
+@pytest.fixture(params=[Blocks, ReadyBlocks], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a task, and by the reactor."""
+    monkeypatch.setattr(streams_module, "of_kind", request.param)
 
 
 @pytest.fixture
@@ -157,7 +164,7 @@ async def test_head_has_the_length_and_no_body(up: Running, content: bool) -> No
         await stream.send_all(get(method=b"HEAD") * 3 + END)
         data = await read_all(stream)
     assert data.count(b"content-length: 300\r\n") == 3
-    assert b"abc" not in data
+    assert b"abcabc" not in data
     if content:
         assert blocks.closed.is_set()
         assert blocks.reads == 0
@@ -165,15 +172,15 @@ async def test_head_has_the_length_and_no_body(up: Running, content: bool) -> No
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_answers_without_a_body_have_no_length(up: Running, status: int) -> None:
-    blocks = Blocks([b"abc"])
-    up.routes.questions[b"/s"] = Known(Answer(status, (), b"", content=blocks, length=3))
-    up.routes.questions[b"/t"] = Known(Answer(status, (), b"abc"))
+    blocks = streams_module.of_kind([b"<abc>"])
+    up.routes.questions[b"/s"] = Known(Answer(status, (), b"", content=blocks, length=5))
+    up.routes.questions[b"/t"] = Known(Answer(status, (), b"<abc>"))
     async with await up.connect() as stream:
         await stream.send_all(get() + get(b"/t") + END)
         data = await read_all(stream)
     assert data.count(b"HTTP/1.1 %d " % status) == 2
     assert data.count(b"content-length") == 1  # the last redirect's
-    assert b"abc" not in data
+    assert b"<abc>" not in data
     assert blocks.closed.is_set()
 
 
@@ -183,7 +190,9 @@ async def test_a_body_of_unknown_length_comes_in_chunks_and_the_connection_goes_
     path = tmp_path / "file"
     path.write_bytes(b"from a file")
     with path.open("rb") as file:
-        content = Blocks((b"", b"first,", FileBlock(file.fileno(), 0, 11), b"", b"!"))
+        content = streams_module.of_kind(
+            (b"", b"first,", FileBlock(file.fileno(), 0, 11), b"", b"!")
+        )
         answer = Answer(200, kind="site", content=content, open_ended=True)
         up.routes.questions[b"/s"] = Known(answer)
         async with await up.connect() as stream:
@@ -199,7 +208,9 @@ async def test_a_body_of_unknown_length_comes_in_chunks_and_the_connection_goes_
 
 
 async def test_a_body_of_unknown_length_ends_with_the_connection_in_http_1_0(up: Running) -> None:
-    answer = Answer(200, kind="site", content=Blocks((b"a", b"bc")), open_ended=True)
+    answer = Answer(
+        200, kind="site", content=streams_module.of_kind((b"a", b"bc")), open_ended=True
+    )
     up.routes.questions[b"/s"] = Known(answer)
     async with await up.connect() as stream:
         await stream.send_all(b"GET /s HTTP/1.0\r\n\r\n")
@@ -210,7 +221,7 @@ async def test_a_body_of_unknown_length_ends_with_the_connection_in_http_1_0(up:
 
 
 async def test_a_body_of_unknown_length_that_breaks_off_does_not_look_whole(up: Running) -> None:
-    content = Blocks((b"abc", Truncated("S3 broke off")))
+    content = streams_module.of_kind((b"abc", Truncated("S3 broke off")))
     up.routes.questions[b"/s"] = Known(Answer(200, kind="site", content=content, open_ended=True))
     async with await up.connect() as stream:
         await stream.send_all(get())

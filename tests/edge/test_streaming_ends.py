@@ -12,9 +12,10 @@ import trio
 from parparchik.edge import Limits
 from parparchik.errors import Truncated, Unavailable
 from parparchik.model import Block, FileBlock
+from tests.edge import streams as streams_module
 from tests.edge.conftest import Known, Running, read_all, read_until, running, until
 from tests.edge.streams import get, reply, streams, until_reset
-from tests.mounts import Blocks
+from tests.mounts import Blocks, ReadyBlocks
 
 BROKEN = {
     "raises": ([b"abc", Truncated("S3 broke off")], 6),
@@ -23,6 +24,12 @@ BROKEN = {
     "long": ([b"abc", b"defg"], 6),
     "raises at the end": ([b"abcdef", Truncated("wrong hash")], 6),
 }
+
+
+@pytest.fixture(params=[Blocks, ReadyBlocks], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a task, and by the reactor."""
+    monkeypatch.setattr(streams_module, "of_kind", request.param)
 
 
 @pytest.mark.parametrize(("blocks", "length"), BROKEN.values(), ids=BROKEN)
@@ -186,7 +193,7 @@ async def test_the_end_of_the_edge_closes_what_streams() -> None:
 
 
 async def test_an_answer_that_comes_when_its_client_has_left_is_closed(up: Running) -> None:
-    content, question = Blocks([b"abc"]), Known(None)
+    content, question = streams_module.of_kind([b"abc"]), Known(None)
     up.routes.questions[b"/s"] = question
     async with await up.connect() as stream:
         await stream.send_all(get())

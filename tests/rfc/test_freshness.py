@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from parparchik.rfc import (
     CacheControl,
-    corrected_initial_age_s,
     format_http_date,
     freshness_lifetime_s,
     may_be_shared,
@@ -115,24 +114,6 @@ def test_what_a_shared_cache_may_do(control: str, shared: bool, forbids_stale: b
 def test_age(text: str, age_s: int) -> None:
     assert parse_age(text) == age_s
     assert parse_age("9" * 5000) == FOREVER_S
-
-
-@pytest.mark.parametrize(
-    ("age_s", "date_s", "requested_at_s", "received_at_s", "initial_s"),
-    [
-        (0, 1000, 1000, 1000, 0),
-        (0, None, 1000, 1003, 3),  # the way here is time that passed
-        (0, 990, 1000, 1000, 10),
-        (20, 990, 1000, 1001, 21),
-        (0, 2000, 1000, 1000, 0),  # a clock ahead of ours makes nothing younger than new
-        (5, None, 1000, 900, 5),  # nor does ours, set back
-    ],
-)
-def test_how_old_it_is_when_it_comes(
-    age_s: int, date_s: int | None, requested_at_s: int, received_at_s: int, initial_s: float
-) -> None:
-    found = corrected_initial_age_s(age_s, date_s, requested_at_s, received_at_s)
-    assert found == initial_s
 
 
 @given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))

@@ -15,12 +15,14 @@ to. After a start everything found is looked into before it is used, and its byt
 it is first opened: nothing that a crash may leave can be served.
 """
 
+from parparchik.cache.disk.handles import IDLE_MAX
 from parparchik.cache.disk.parts import DiskParts, check_directory, discard_directory, part_of
 from parparchik.cache.disk.statistics import DROPPED, DiskStatistics, Dropped
 from parparchik.cache.disk.store import DiskStore
 
 __all__ = [
     "DROPPED",
+    "IDLE_MAX",
     "DiskParts",
     "DiskStatistics",
     "DiskStore",

@@ -1,4 +1,5 @@
-"""How a piece is read: its file is opened in a thread, once for all who read it at a time."""
+"""How a piece is read: its file is opened once for all who read it at a time, in a thread where
+that may wait for the disk."""
 
 from __future__ import annotations
 
@@ -35,11 +36,12 @@ class Reader:
         self._opening: dict[Entry, trio.Event] = {}
 
     def open_nowait(self, piece: PieceName, record: Record) -> OpenFile | None:
-        """The piece where its file is open already."""
+        """The piece where its file is open already, or can be opened without a thread."""
         entry = self._ledger.index.find(piece, record)
-        if entry is None or entry.handle is None:
+        if entry is None:
             return None
-        return self._take(entry, entry.handle)
+        handle = entry.handle or self._open_nowait(entry, piece, record)
+        return None if handle is None else self._take(entry, handle)
 
     async def open(self, piece: PieceName, record: Record) -> OpenFile | None:
         while True:
@@ -52,6 +54,23 @@ class Reader:
             if under_way is None:
                 return await self._open(entry, piece, record)
             await under_way.wait()
+
+    def _open_nowait(self, entry: Entry, piece: PieceName, record: Record) -> Handle | None:
+        """A thread would cost more than this does, which only looks at what is in memory: the file
+        was written or opened before by this process, so its name is known to the kernel, and its
+        end is read only where that is cached. What follows, a sendfile, does no less."""
+        if not entry.checked or entry in self._opening:
+            return None
+        try:
+            fd = files.open_piece_nowait(self._directory.file(entry.file_name), piece, record)
+        except BlockingIOError:
+            return None
+        except (Unreadable, OSError) as error:
+            self._not_opened(entry, error)
+            return None
+        self.trouble.succeeded()
+        handle = entry.handle = Handle(entry, fd)
+        return handle
 
     def _take(self, entry: Entry, handle: Handle) -> OpenFile:
         self._counts.opens += 1

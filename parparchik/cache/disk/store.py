@@ -111,7 +111,8 @@ class DiskStore:
     # -- reading --------------------------------------------------------------------------------
 
     def open_nowait(self, piece: PieceName, record: Record) -> OpenPiece | None:
-        """The piece where its file is open already; None: `open` is the way. No I/O."""
+        """As `Disk` has it: where its file is open already, or what opening it looks at is in the
+        kernel's cache."""
         return self._reader.open_nowait(piece, record)
 
     async def open(self, piece: PieceName, record: Record) -> OpenPiece | None:
