@@ -17,6 +17,7 @@ import trio
 from parparchik.cli.dedup_lines import (
     Said,
     cleaned,
+    exported,
     figures,
     migrated,
     put_back,
@@ -29,6 +30,7 @@ from parparchik.cli.progress_bar import progress_bar
 from parparchik.cli.table import table
 from parparchik.config import LogConfig
 from parparchik.dedup import (
+    Exported,
     FiletrackerDirectory,
     FiletrackerServer,
     Importer,
@@ -84,16 +86,24 @@ def clean(*, dry_run: bool, sweep: bool, grace: float | None, config_file: Path 
 @click.option(
     "--sample", type=click.FloatRange(0, 100, min_open=True), help="Percent; default: all."
 )
+@click.option(
+    "--mend", is_flag=True, help="Set right what the files show to be wrong in the database."
+)
 @_parallel
 @config_option
-def verify(*, sample: float | None, parallel: int, config_file: Path | None) -> int:
-    """Read contents again, and see whether they are what they were. Exits with 1 when any is
-    not."""
+def verify(*, sample: float | None, mend: bool, parallel: int, config_file: Path | None) -> int:
+    """See whether the database contradicts itself, read contents again, and see whether they are
+    what they were.
+
+    Contents that are not are marked as lost: they are stored anew when they are uploaded again.
+    Exits with 1 when anything is wrong, and was not mended.
+    """
 
     async def work(parts: DedupParts) -> Said:
         verifier = Verifier(parts.metadata, parts.bucket, parallel=parallel)
         share = 1.0 if sample is None else sample / 100
-        return verified(await verifier.verify(share=share, progress=_progress("verify")))
+        report = await verifier.verify(share=share, mend=mend, progress=_progress("verify"))
+        return verified(report)
 
     return _say(_at_work(config_file, work))
 
@@ -117,20 +127,21 @@ def stats(*, as_json: bool, config_file: Path | None) -> None:
 @click.argument("file", type=_FILE, default="-")
 @config_option
 def export_files(*, file: Path, config_file: Path | None) -> None:
-    """Write which path has which content to FILE, as JSON lines: the backup of the database."""
+    """Write which path has which content to FILE, as JSON lines, and what was deleted: the backup
+    of the database."""
 
-    async def work(parts: DedupParts) -> int:
+    async def work(parts: DedupParts) -> Exported:
         with ExitStack() as stack:
             out = _opened(file, "wb", stack)
 
             async def write(data: bytes) -> None:
                 await trio.to_thread.run_sync(out.write, data)
 
-            count = await export(parts.metadata, write, progress=_progress("export"))
+            done = await export(parts.metadata, write, progress=_progress("export"))
             out.flush()
-        return count
+        return done
 
-    click.echo(f"{_at_work(config_file, work)} files exported", err=True)
+    click.echo(exported(_at_work(config_file, work)), err=True)
 
 
 @dedup.command("import")
@@ -138,7 +149,11 @@ def export_files(*, file: Path, config_file: Path | None) -> None:
 @_parallel
 @config_option
 def import_files(*, file: Path, parallel: int, config_file: Path | None) -> int:
-    """Put back what `export` wrote. Newer versions stay; exits with 1 when a content is missing."""
+    """Put back what `export` wrote. Newer versions stay; exits with 1 when a content is missing.
+
+    Where an upstream is fetched from, import before the server is started: until its tombstones
+    are there, it may fetch what was deleted.
+    """
 
     async def work(parts: DedupParts) -> Said:
         importer = Importer(parts.metadata, parts.bucket, parallel=parallel)

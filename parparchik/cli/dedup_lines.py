@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from parparchik.cli.failures import FAILED, OK
 from parparchik.cli.table import printable
-from parparchik.dedup import CleanReport, ImportReport, Migrated, Totals, VerifyReport
+from parparchik.dedup import (
+    CleanReport,
+    Exported,
+    Fault,
+    ImportReport,
+    Migrated,
+    Totals,
+    VerifyReport,
+)
 
 Said = tuple[list[str], int]
 
@@ -42,17 +50,44 @@ def cleaned(report: CleanReport, *, dry_run: bool) -> Said:
 
 
 def verified(report: VerifyReport) -> Said:
-    lines = [
+    lines = []
+    if report.mended:
+        lines.append(f"{report.mended} things were wrong in the database, and are mended")
+    lines += [_fault(fault) for fault in report.faults]
+    lines.append(
         f"{report.checked} contents read, {report.read_bytes} bytes:"
         f" {report.missing} missing, {report.damaged} damaged, {report.failed} not readable"
-    ]
+    )
     lines += [f"  {blob.digest} at {printable(blob.key)}" for blob in report.bad_blobs]
-    return lines, FAILED if report.missing or report.damaged or report.failed else OK
+    if report.missing or report.damaged:
+        lines.append(
+            "what is missing or damaged is stored anew when the same content is uploaded again,"
+            " to whatever path; its files stay listed until then"
+        )
+    if report.found:
+        lines.append(f"{report.found} contents had been lost, and are sound again")
+    bad = report.faults or report.missing or report.damaged or report.failed
+    return lines, FAILED if bad else OK
+
+
+def _fault(fault: Fault) -> str:
+    advice = (
+        "parparchik dedup verify --mend sets that right"
+        if fault.mendable
+        else "restore a backup (parparchik dedup import), or store the files again"
+    )
+    detail = f" ({printable(fault.detail)})" if fault.detail else ""
+    return f"wrong in the database: {fault.what}: {fault.count}{detail}; {advice}"
+
+
+def exported(done: Exported) -> str:
+    return f"{done.files} files exported, {done.tombstones} tombstones"
 
 
 def put_back(report: ImportReport) -> Said:
     lines = [
-        f"{report.imported} files imported, {report.older} were there as new or newer,"
+        f"{report.imported} files imported, {report.tombstones} tombstones,"
+        f" {report.older} were there as new or newer,"
         f" {report.missing} without their content at S3, {report.bad} lines of no use"
     ]
     lines += [f"  line {number}: {printable(reason)}" for number, reason in report.reasons]
@@ -84,4 +119,5 @@ def figures(totals: Totals) -> dict[str, float]:
         "ratio": round(totals.logical_bytes / stored, 3) if stored else 1.0,
         "orphans": totals.orphans,
         "garbage": totals.garbage,
+        "lost": totals.lost,
     }

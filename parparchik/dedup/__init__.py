@@ -5,14 +5,17 @@ from parparchik.dedup.cleaning import CleanPolicy, Lister
 from parparchik.dedup.compress import Bounds
 from parparchik.dedup.directory import FiletrackerDirectory
 from parparchik.dedup.fallthrough import FallThrough
+from parparchik.dedup.faults import Fault
 from parparchik.dedup.figures import DedupStatistics, Figures
 from parparchik.dedup.health import StoreHealth
+from parparchik.dedup.inspection import Inspected, inspect_metadata
 from parparchik.dedup.keys import Keys
 from parparchik.dedup.migration import Migrated, Migration
 from parparchik.dedup.mount import DedupMount, Permissions
 from parparchik.dedup.opening import OpenedMetadata
-from parparchik.dedup.portable import BadExport, Importer, export
+from parparchik.dedup.portable import BadExport, Exported, Importer, export
 from parparchik.dedup.putting import PutLimits
+from parparchik.dedup.recent import Recent
 from parparchik.dedup.reports import CleanReport, ImportReport, Progress, VerifyReport
 from parparchik.dedup.spool import SpoolLimits
 from parparchik.dedup.statistics import Counters, StoreStatistics
@@ -31,12 +34,15 @@ __all__ = [
     "DedupMount",
     "DedupStatistics",
     "DedupStore",
+    "Exported",
     "FallThrough",
+    "Fault",
     "Figures",
     "FiletrackerDirectory",
     "FiletrackerServer",
     "ImportReport",
     "Importer",
+    "Inspected",
     "Keys",
     "Lister",
     "Migrated",
@@ -45,6 +51,7 @@ __all__ = [
     "Permissions",
     "Progress",
     "PutLimits",
+    "Recent",
     "SpoolLimits",
     "StoreHealth",
     "StoreStatistics",
@@ -52,4 +59,5 @@ __all__ = [
     "Verifier",
     "VerifyReport",
     "export",
+    "inspect_metadata",
 ]

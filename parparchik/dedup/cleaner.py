@@ -4,7 +4,9 @@ A pass deletes what is known to be garbage, orphans past their grace included. T
 it compares all that S3 has with all blobs there should be, in constant memory, however many there
 are, and deletes what nobody knows of.
 
-One process cleans at a time; should it ever be two, that costs nothing but their time.
+One process cleans at a time, and on a schedule it is always the same one: the others stand by, and
+one of them goes on when nobody has cleaned for a while. Should it ever be two, that costs nothing
+but their time.
 """
 
 from __future__ import annotations
@@ -24,13 +26,15 @@ from parparchik.dedup.types import Metadata
 from parparchik.errors import UpstreamError
 
 _RESIGN_S = 10.0
+_JITTER = (0.75, 1.25)  # not all at once
+_STANDBY = 1.5  # intervals without a pass, more than the leader ever lets go by
 
 log = structlog.get_logger(__name__)
 
 
 class Cleaner:
-    """`last` is what the last whole pass came to, `passes` how many there were, `failures` how many
-    were broken off."""
+    """`last` is what the last whole pass came to, and `ended_s` when that was, as long as this is
+    the process that cleans; `passes` how many there were, `failures` how many were broken off."""
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Cleaner:
         self._now = now
         self._on_step = on_step
         self.last: CleanReport | None = None
+        self.ended_s = 0.0
         self.passes = 0
         self.failures = 0
 
@@ -58,14 +63,15 @@ class Cleaner:
         sweep_interval_s: float,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """A pass every `interval_s` or so, with a sweep when one is due, until cancelled."""
+        """A pass every `interval_s` or so, with a sweep when one is due, until cancelled; only
+        where no other process has made one lately."""
         task_status.started()
         swept_s = trio.current_time()
         while True:
-            await trio.sleep(interval_s * random.uniform(0.75, 1.25))  # noqa: S311  not all at once
+            await trio.sleep(interval_s * random.uniform(*_JITTER))  # noqa: S311
             sweep = trio.current_time() - swept_s >= sweep_interval_s
             try:
-                report = await self.clean(sweep=sweep)
+                report = await self.clean(sweep=sweep, unled_s=_STANDBY * interval_s)
             except UpstreamError as error:
                 log.warning("cleaning was broken off", reason=str(error))
             except Exception:
@@ -75,10 +81,16 @@ class Cleaner:
                     swept_s = trio.current_time()
 
     async def clean(
-        self, *, dry_run: bool = False, sweep: bool = True, progress: Progress = ignore_progress
+        self,
+        *,
+        dry_run: bool = False,
+        sweep: bool = True,
+        unled_s: float = 0.0,
+        progress: Progress = ignore_progress,
     ) -> CleanReport:
-        """One pass. Raises UpstreamError where it cannot go on: what has been done stays done. A
-        dry run changes nothing, and compares all there is."""
+        """One pass, unless another process is at one, or was less than `unled_s` ago. Raises
+        UpstreamError where it cannot go on: what has been done stays done. A dry run changes
+        nothing, and compares all there is."""
         one = Pass(
             self._metadata,
             self._bucket,
@@ -87,6 +99,7 @@ class Cleaner:
             now=self._now,
             on_step=self._on_step,
             progress=progress,
+            unled_s=unled_s,
         )
         if dry_run:
             await one.look()
@@ -94,6 +107,7 @@ class Cleaner:
         try:
             await one.clean(sweep=sweep)
         except NotLeading:
+            self.last = None  # somebody else knows better now
             return one.report(led=False)
         except BaseException:
             self.failures += 1
@@ -101,6 +115,7 @@ class Cleaner:
             raise
         await self._resign(one)
         self.passes += 1
+        self.ended_s = self._now()
         self.last = one.report()
         return self.last
 

@@ -60,7 +60,10 @@ class Pass:
         now: Callable[[], float],
         on_step: OnStep,
         progress: Progress,
+        unled_s: float = 0.0,
     ) -> None:
+        """`unled_s`: for how long no other process has to have led, to lead now."""
+        self._unled_s = unled_s
         self._metadata = metadata
         self._bucket = bucket
         self._lister = lister
@@ -110,7 +113,10 @@ class Pass:
         await self._metadata.lead(self._policy.owner, now_s=self._now(), life_s=0.0)
 
     async def _lead(self) -> None:
-        if not await self._metadata.lead(self._policy.owner, now_s=self._now(), life_s=_LEAD_S):
+        """Asked as of earlier: then a lead that has ended since is one that still holds."""
+        asked_s = self._now() - self._unled_s
+        life_s = _LEAD_S + self._unled_s
+        if not await self._metadata.lead(self._policy.owner, now_s=asked_s, life_s=life_s):
             raise NotLeading
 
     # -- what is known ------------------------------------------------------------------------
@@ -195,14 +201,19 @@ class Pass:
                 self._on_step("clean", "found")
                 self._unknown += len(found)
         for blob in difference.absent:
-            if await self._is_missing(blob):
+            if await self._is_missing(blob, dry_run=dry_run):
                 self._missing += 1
                 if len(self._missing_blobs) < MAX_NAMED:
                     self._missing_blobs.append(blob)
                     _log.error("a blob is missing", digest=blob.digest, key=blob.key)
 
-    async def _is_missing(self, blob: Blob) -> bool:
-        """It may have been stored since, or lie where it is not listed."""
+    async def _is_missing(self, blob: Blob, *, dry_run: bool) -> bool:
+        """It may have been stored since, or lie where it is not listed. What S3 itself says is
+        missing is lost."""
         if self._missing >= _MOST_ASKED:
             return True
-        return await self._bucket.stat(blob.key) is None
+        if await self._bucket.stat(blob.key) is not None:
+            return False
+        if not dry_run:
+            await self._metadata.mark_lost(blob, now_s=self._now())
+        return True

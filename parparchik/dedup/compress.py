@@ -16,7 +16,10 @@ from parparchik.errors import ClientError, TooLarge
 
 STEP_BYTES = 256 * 1024  # of output at a time
 
-_GZIP_WINDOW = 15 + 16  # zlib's way to say: with gzip's header and trailer
+_GZIP = 16  # zlib's way to say: with gzip's header and trailer
+_GZIP_WINDOW = 15 + _GZIP
+_SMALLEST_WINDOW, _LARGEST_WINDOW = 12, 15  # as powers of two
+_LOOKAHEAD_BYTES = 262  # of its window, that deflate does not look back over
 _FED_BYTES = 16 * 1024  # of input at a time: what follows a member is copied once per member
 
 
@@ -72,24 +75,40 @@ class Inflater:
             rest = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
 
+def _deflating(level: int, size_bytes: int | None) -> zlib._Compress:
+    """For so many bytes, if that is known. Setting up zlib's tables for 32 KiB of looking back
+    takes longer than compressing 4 KiB; with what those need, the outcome is the same."""
+    window, memory = _LARGEST_WINDOW, zlib.DEF_MEM_LEVEL
+    if size_bytes is not None:
+        wanted = (size_bytes + _LOOKAHEAD_BYTES).bit_length()
+        window = max(_SMALLEST_WINDOW, min(wanted, _LARGEST_WINDOW))
+        memory -= (_LARGEST_WINDOW - window) and 2
+    return zlib.compressobj(level, zlib.DEFLATED, window + _GZIP, memory)
+
+
 class Packer:
     """Makes of an upload what is stored of it, and finds out its digest and size.
 
-    `gzip`: the body is gzip already, and is stored as it came; `level` is zlib's, for what is not.
+    `gzip`: the body is gzip already, and is stored as it came; `level` is zlib's, for what is not,
+    and `size_bytes` what is announced of it: if that is a lie, it is compressed less well.
     Where `keeps` is made False, nothing is to be stored, so nothing is made. `ended` is when
     `digest` (SHA-256 of the content, in hex), `logical_bytes` and `stored_bytes` are final.
     """
 
     __slots__ = (
-        "_bounds", "_deflate", "_gzip", "_inflate", "_sha256",
+        "_bounds", "_deflate", "_gzip", "_inflate", "_level", "_sha256", "_size_bytes",
         "body_bytes", "ended", "keeps", "logical_bytes", "stored_bytes",
     )  # fmt: skip
 
-    def __init__(self, bounds: Bounds, *, gzip: bool, level: int) -> None:
+    def __init__(
+        self, bounds: Bounds, *, gzip: bool, level: int, size_bytes: int | None = None
+    ) -> None:
         self._bounds = bounds
         self._gzip = gzip
         self._inflate = Inflater()
-        self._deflate = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WINDOW)
+        self._level = level
+        self._size_bytes = size_bytes
+        self._deflate: zlib._Compress | None = None
         self._sha256 = hashlib.sha256()
         self.body_bytes = 0
         self.logical_bytes = 0
@@ -107,7 +126,7 @@ class Packer:
         _limit("body", self.body_bytes, self._bounds.max_body_bytes)
         if not self._gzip:
             self._learn(data)
-            return self._store(self._deflate.compress(data)) if self.keeps else []
+            return self._store(self._deflating().compress(data)) if self.keeps else []
         for piece in self._inflate.feed(data):
             self._learn(piece)
         return self._store(data) if self.keeps else []
@@ -118,7 +137,12 @@ class Packer:
         if self._gzip:
             self._inflate.end()
             return []
-        return self._store(self._deflate.flush()) if self.keeps else []
+        return self._store(self._deflating().flush()) if self.keeps else []
+
+    def _deflating(self) -> zlib._Compress:
+        if self._deflate is None:
+            self._deflate = _deflating(self._level, self._size_bytes)
+        return self._deflate
 
     def _learn(self, content: bytes) -> None:
         self._sha256.update(content)

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class DedupStatistics:
     """`totals` are of the whole store, None until they are known; the rest is of this process.
     `asked` of the metadata: operation, how often, in vain, seconds. `cleaned` is the last whole
-    pass; `fetched` are files taken over from upstream."""
+    pass, which ended at `cleaned_s`; `fetched` are files taken over from upstream."""
 
     store: StoreStatistics
     totals: Totals | None
@@ -36,6 +36,7 @@ class DedupStatistics:
     asked: tuple[tuple[str, int, int, float], ...]
     fetched: int = 0
     failed_fetches: int = 0
+    cleaned_s: float = 0.0
 
 
 class Figures:
@@ -77,4 +78,5 @@ class Figures:
             ),
             fetched=self._upstream.fetched if self._upstream is not None else 0,
             failed_fetches=self._upstream.failed if self._upstream is not None else 0,
+            cleaned_s=self._cleaner.ended_s,
         )

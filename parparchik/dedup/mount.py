@@ -24,6 +24,7 @@ from parparchik.dedup.parting import Closing
 from parparchik.dedup.paths import Place, parameter, parse
 from parparchik.dedup.putting import Put
 from parparchik.dedup.question import Asked
+from parparchik.dedup.recent import Recent, whole
 from parparchik.dedup.store import Opened
 from parparchik.dedup.types import File, Written
 from parparchik.dedup.versions import BadVersion, parse_version
@@ -74,8 +75,8 @@ class Permissions:
 
 
 class DedupMount:
-    """`model.Mount`. `mount` begins and ends with a slash. `received` is told the size of each body
-    that was taken, in bytes; `now` is the wall clock."""
+    """`model.Mount`. `mount` begins and ends with a slash; `recent` has what was read lately.
+    `received` is told the size of each body that was taken, in bytes; `now` is the wall clock."""
 
     methods: tuple[str, ...] = _OF_A_FILE
 
@@ -84,6 +85,7 @@ class DedupMount:
         mount: str,
         store: Store,
         permissions: Permissions,
+        recent: Recent,
         *,
         received: Callable[[int], None] = lambda _: None,
         now: Callable[[], float] = time.time,
@@ -91,6 +93,7 @@ class DedupMount:
         self._mount = mount
         self._store = store
         self._permissions = permissions
+        self._recent = recent
         self._received = received
         self._now = now
 
@@ -105,8 +108,7 @@ class DedupMount:
                 return Asked(partial(self._list, place.path, until_s))
             if place.endpoint == "files":
                 _need_path(place)
-                ask = self._get if request.method == "GET" else self._head
-                return Asked(partial(ask, place.path, gzip=accepts_gzip(request)))
+                return self._ask_file(place.path, request)
         except ParparchikError as error:
             return Settled(answers.failure(error))
         return Settled(_NO_ENDPOINT)
@@ -129,6 +131,14 @@ class DedupMount:
                 raise
             return answers.failure(error)
 
+    def _ask_file(self, path: str, request: Request) -> Question:
+        gzip = accepts_gzip(request)
+        if request.method == "HEAD":
+            return Asked(partial(self._head, path, gzip=gzip))
+        if gzip:
+            return Asked(partial(self._get_stored, path), partial(self._recent.answer_nowait, path))
+        return Asked(partial(self._get, path, gzip=False))
+
     async def _head(self, path: str, *, gzip: bool) -> Answer:
         file = await self._store.stat(path)
         if file is None:
@@ -137,11 +147,20 @@ class DedupMount:
         length = answers.file_length(file, gzip=gzip)
         return Answer(200, headers, kind=answers.KIND, length=length)
 
+    async def _get_stored(self, path: str) -> Answer:
+        """As it is stored: what is small is kept."""
+        return await self._recent.answer(path) or await self._get(path, gzip=True)
+
     async def _get(self, path: str, *, gzip: bool) -> Answer:
+        state = self._recent.state()
         opened = await self._store.open(path, gzip=gzip)
         if opened is None:
             return answers.not_found(path)
         headers = answers.file_headers(opened.file, gzip=opened.gzip)
+        if opened.gzip and self._recent.takes(opened.size_bytes):
+            answer = Answer(200, headers, await whole(opened), answers.KIND)
+            self._recent.keep(state, opened.file, answer)
+            return answer
         return Answer(
             200, headers, kind=answers.KIND, content=opened.content, length=opened.size_bytes
         )

@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 
 import trio
 
+from parparchik.dedup.faults import Fault
 from parparchik.dedup.keys import Keys
 from parparchik.dedup.parting import pages_closed
 from parparchik.dedup.redis import RedisMetadata
 from parparchik.dedup.redis_server import check_redis
 from parparchik.dedup.sqlite import SqliteMetadata
 from parparchik.dedup.sqlite_connection import Database
-from parparchik.dedup.types import Blob, Claim, File, Metadata, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Metadata, Tombstone, Totals, Written
 from parparchik.errors import ConfigError, MetadataUnavailable, UpstreamError
 
 PATIENCE_S = 5.0
@@ -131,6 +132,11 @@ class OpenedMetadata:
             raise MetadataUnavailable(f"the dedup database {place_of(self._url)} is not open")
         return self._metadata
 
+    def state(self) -> int | None:
+        """As `recent.Watched` has it; of Redis, which would have to be asked, it is never known."""
+        metadata = self._metadata
+        return metadata.state() if isinstance(metadata, SqliteMetadata) else None
+
     async def get(self, path: str) -> File | None:
         return await self._ask("get", lambda metadata: metadata.get(path))
 
@@ -173,6 +179,15 @@ class OpenedMetadata:
     async def tombstone(self, path: str) -> int | None:
         return await self._ask("tombstone", lambda metadata: metadata.tombstone(path))
 
+    async def bury(self, path: str, version_s: int) -> bool:
+        return await self._ask("bury", lambda metadata: metadata.bury(path, version_s))
+
+    async def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        metadata = await self._open()
+        async with pages_closed(metadata.tombstones()) as pages:
+            async for page in pages:
+                yield page
+
     async def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
         metadata = await self._open()
         async with pages_closed(metadata.list(folder, until_s=until_s)) as pages:
@@ -205,6 +220,12 @@ class OpenedMetadata:
             async for page in pages:
                 yield page
 
+    async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
+        return await self._ask("mark_lost", lambda metadata: metadata.mark_lost(blob, now_s=now_s))
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        return await self._ask("mark_sound", lambda metadata: metadata.mark_sound(blob))
+
     async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
         return await self._ask(
             "lead", lambda metadata: metadata.lead(owner, now_s=now_s, life_s=life_s)
@@ -213,16 +234,21 @@ class OpenedMetadata:
     async def totals(self) -> Totals:
         return await self._ask("totals", lambda metadata: metadata.totals())
 
+    async def integrity(self) -> Sequence[Fault]:
+        return await self._ask("integrity", lambda metadata: metadata.integrity())
+
+    async def mend(self, *, now_s: float) -> int:
+        return await self._ask("mend", lambda metadata: metadata.mend(now_s=now_s))
+
     async def check(self) -> None:
         await self._ask("check", lambda metadata: metadata.check())
 
     async def _ask(self, operation: str, ask: Callable[[Metadata], Awaitable[T]]) -> T:
-        metadata = await self._open()
         asked = self.asked.setdefault(operation, Asked())
         asked.count += 1
         began_s = trio.current_time()
         try:
-            return await ask(metadata)
+            return await ask(await self._open())
         except UpstreamError:
             asked.errors += 1
             raise

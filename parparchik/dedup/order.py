@@ -7,7 +7,9 @@ I2  The last reference is gone before its blob is.
 I3  What is at S3 and nobody refers to is found and collected in the end.
 
 Only `referred` and `dropped` change what clients see, and each is one transaction. After every
-other step the files are as they were before the operation began. The tests of crashes walk this
+other step the files are as they were before the operation began. Where S3 itself has lost a blob,
+its files stay, and reading them fails, until a PUT of the content has come to `referred`, which
+gives all of them the object that it stored. The tests of crashes walk this
 table: the process is killed after each step of it.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-Operation = Literal["put", "delete", "clean"]
+Operation = Literal["put", "delete", "read", "clean"]
 
 
 class Step(NamedTuple):
@@ -36,6 +38,8 @@ ORDER: tuple[Step, ...] = (
     Step("put", "stored",   "I3: the object is at the claim's key, which becomes garbage with it"),
     Step("put", "referred", "I1: S3 had it; I2: what was overwritten is an orphan, not deleted"),
     Step("delete", "dropped", "I2: the blob, if nothing else refers to it, is an orphan"),
+    # S3 has not got the object of a file, or another one.
+    Step("read", "lost", "I1: nothing refers anew to what is not there: a PUT of it stores it"),
     # An orphan has no reference; it may get one again until it is discarded, in one transaction.
     Step("clean", "led",       "nothing is changed; the lead runs out"),
     Step("clean", "discarded", "I2: orphans past their grace are garbage: nobody can refer again"),

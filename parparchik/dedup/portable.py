@@ -1,16 +1,22 @@
 """References as JSON lines: a backup of what S3 does not know, and the way back.
 
-The first line names the format; each of the others is a file. Sizes stand in them for people to
-read: what is imported goes by what S3 says of its content, so that nothing ever refers to a blob
-that is not there.
+The first line names the format; each of the others is a file, or, with `deleted`, a tombstone:
+where an upstream is fetched from, a store that is restored without them would bring back what was
+deleted. Sizes stand in them for people to read: what is imported goes by what S3 says of its
+content, so that nothing ever refers to a blob that is not there.
+
+Tombstones come last: a file that is deleted while others are written is in the export as a file, as
+a tombstone, or as both, and never as neither. Version 1 of the format had none.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import Literal, NamedTuple
 
 import msgspec
 import trio
@@ -29,7 +35,10 @@ from parparchik.dedup.writers import Writers
 from parparchik.errors import ClientError, UpstreamError
 
 FORMAT = "parparchik dedup"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_KNOWN_VERSIONS = (1, 2)
+
+_Outcome = Literal["imported", "tombstone", "older", "missing", "bad"]
 
 _CLAIM_LIFE_S = 120.0
 _CLOSE_S = 10.0
@@ -42,13 +51,21 @@ class Head(msgspec.Struct, frozen=True):
     version: int
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of a file; of a tombstone where `deleted`, which has no `digest`."""
+
     path: str
     version: int
-    digest: str
+    deleted: bool = False
+    digest: str = ""
     key: str = ""
     logical_bytes: int = 0
     stored_bytes: int = 0
+
+
+class Exported(NamedTuple):
+    files: int
+    tombstones: int
 
 
 class MissingContent(UpstreamError):
@@ -64,9 +81,9 @@ async def export(
     write: Callable[[bytes], Awaitable[object]],
     *,
     progress: Progress = ignore_progress,
-) -> int:
-    """All files, in the order of their paths; how many. What changes meanwhile may be in it or
-    not."""
+) -> Exported:
+    """All files, in the order of their paths, and all tombstones; how many. What changes meanwhile
+    may be in it or not."""
     encode = msgspec.json.encode
     await write(encode(Head(FORMAT, FORMAT_VERSION)) + b"\n")
     done, total = 0, (await metadata.totals()).files
@@ -75,18 +92,30 @@ async def export(
             await write(b"".join([encode(_line(file)) + b"\n" for file in page]))
             done += len(page)
             progress(done, total)
-    return done
+    dead = 0
+    async with pages_closed(metadata.tombstones()) as pages_of_dead:
+        async for buried in pages_of_dead:
+            lines = [Line(path, version_s, deleted=True) for path, version_s in buried]
+            await write(b"".join([encode(line) + b"\n" for line in lines]))
+            dead += len(buried)
+    return Exported(done, dead)
 
 
 def _line(file: File) -> Line:
     blob = file.blob
     return Line(
-        file.path, file.version_s, blob.digest, blob.key, blob.logical_bytes, blob.stored_bytes
+        file.path,
+        file.version_s,
+        digest=blob.digest,
+        key=blob.key,
+        logical_bytes=blob.logical_bytes,
+        stored_bytes=blob.stored_bytes,
     )
 
 
 class Importer:
-    """Puts files back, each as an upload of its version would: what is newer stays."""
+    """Puts files back, each as an upload of its version would: what is newer stays. Tombstones
+    delete nothing that is there."""
 
     def __init__(
         self,
@@ -136,19 +165,23 @@ class Importer:
             raise failures[0]
         return importing.report()
 
-    async def _import(self, line: bytes) -> Written:
+    async def _import(self, line: bytes) -> _Outcome:
         try:
             wanted = msgspec.json.decode(line, type=Line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadExport(f"the line makes no sense: {error}") from error
-        if not _DIGEST.fullmatch(wanted.digest):
-            raise BadExport("the digest is not 64 hexadecimal digits")
         if not wanted.path:
             raise BadExport("the path is empty")
         check_path(wanted.path)
+        if wanted.deleted:
+            is_news = await self._metadata.bury(wanted.path, wanted.version)
+            return "tombstone" if is_news else "older"
+        if not _DIGEST.fullmatch(wanted.digest):
+            raise BadExport("the digest is not 64 hexadecimal digits")
         # Who comes second finds the blob, and needs no key of its own.
         async with self._one_per_digest.writing(wanted.digest):
-            return await self._claims.hold(wanted.digest, partial(self._refer, wanted))
+            written = await self._claims.hold(wanted.digest, partial(self._refer, wanted))
+        return "imported" if written.done else "older"
 
     async def _refer(self, wanted: Line, claim: Claim) -> Written:
         blob = claim.blob or await self._adopt(wanted, claim)
@@ -195,31 +228,30 @@ class _Copied:
 class _Importing:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._imported = self._older = self._missing = self._bad = 0
+        self._counts: Counter[_Outcome] = Counter()
         self._reasons: list[tuple[int, str]] = []
 
     def report(self) -> ImportReport:
         return ImportReport(
-            imported=self._imported,
-            older=self._older,
-            missing=self._missing,
-            bad=self._bad,
+            imported=self._counts["imported"],
+            tombstones=self._counts["tombstone"],
+            older=self._counts["older"],
+            missing=self._counts["missing"],
+            bad=self._counts["bad"],
             reasons=tuple(sorted(self._reasons)),
         )
 
-    async def note(self, number: int, work: Callable[[], Awaitable[Written]]) -> None:
+    async def note(self, number: int, work: Callable[[], Awaitable[_Outcome]]) -> None:
         try:
-            written = await work()
+            outcome = await work()
         except MissingContent as error:
-            self._missing += 1
+            outcome = "missing"
             self._reason(number, error)
         except ClientError as error:
-            self._bad += 1
+            outcome = "bad"
             self._reason(number, error)
-        else:
-            self._imported += written.done
-            self._older += not written.done
-        self._progress(self._imported + self._older + self._missing + self._bad, 0)
+        self._counts[outcome] += 1
+        self._progress(self._counts.total(), 0)
 
     def _reason(self, number: int, error: Exception) -> None:
         if len(self._reasons) < MAX_NAMED:
@@ -231,5 +263,5 @@ def _check_head(line: bytes) -> None:
         head = msgspec.json.decode(line, type=Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadExport(f"the first line does not say that this is an export: {error}") from error
-    if (head.format, head.version) != (FORMAT, FORMAT_VERSION):
+    if head.format != FORMAT or head.version not in _KNOWN_VERSIONS:
         raise BadExport(f"cannot import version {head.version} of the format {head.format!r}")

@@ -9,16 +9,23 @@ from parparchik.errors import ParparchikError
 from parparchik.model import Answer, Unfinished
 
 
+def _nothing_at_hand() -> None:
+    return None
+
+
 class Asked:
-    """`model.Question` that the metadata store is asked for, each time anew."""
+    """`model.Question` that the metadata store is asked for, each time anew, where `at_hand` has no
+    answer."""
 
-    __slots__ = ("_ask",)
+    __slots__ = ("_ask", "answer_nowait")
 
-    def __init__(self, ask: Callable[[], Awaitable[Answer]]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[Answer]],
+        at_hand: Callable[[], Answer | None] = _nothing_at_hand,
+    ) -> None:
         self._ask = ask
-
-    def answer_nowait(self) -> None:
-        return None
+        self.answer_nowait = at_hand
 
     def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
         return False

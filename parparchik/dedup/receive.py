@@ -70,7 +70,7 @@ class Body:
         self._gzip = gzip
         self._made: list[bytes] = []
         self._came_to_end = False
-        self.packer = Packer(bounds, gzip=gzip, level=level)
+        self.packer = Packer(bounds, gzip=gzip, level=level, size_bytes=announced)
 
     @property
     def size_bytes(self) -> int | None:

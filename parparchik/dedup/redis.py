@@ -28,11 +28,13 @@ from typing import Any, Self
 from parparchik.dedup import redis_cleaning as cleaning
 from parparchik.dedup import redis_files as files
 from parparchik.dedup.bounds import NEWEST_S, OLDEST_S, check_path, check_version
+from parparchik.dedup.faults import Fault
 from parparchik.dedup.keys import REST_S, Keys
+from parparchik.dedup.redis_inspection import Inspection
 from parparchik.dedup.redis_scripts import version_of, version_text
-from parparchik.dedup.redis_server import RedisServer
-from parparchik.dedup.types import Blob, Claim, File, Totals, Written
-from parparchik.errors import ClaimLost, PathConflict
+from parparchik.dedup.redis_server import Advice, RedisServer
+from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
+from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 
 PAGE = 500
 BATCH = 1000  # of what one script changes: nobody else is served meanwhile
@@ -102,6 +104,8 @@ class RedisMetadata:
         came, *version = await self._server.run(files.PUT, *what, *sizes, *how)
         if came == "lost":
             raise ClaimLost("storing took longer than its claim on the content held; try again")
+        if came == "gone":
+            raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
         if came == "folder":
             raise PathConflict("a folder has that name")
         if came == "file":
@@ -118,6 +122,19 @@ class RedisMetadata:
         check_path(path)
         found = await self._server.read(files.TOMBSTONE, path)
         return None if found is None else version_of(found)
+
+    async def bury(self, path: str, version_s: int) -> bool:
+        check_path(path)
+        check_version(version_s)
+        return bool(await self._server.run(files.BURY, path, version_text(version_s)))
+
+    async def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        cursor = ""
+        while cursor != "0":
+            cursor, rows = await self._server.read(files.TOMBSTONES, cursor or "0", str(PAGE))
+            pairs = zip(rows[::2], rows[1::2], strict=True)
+            if page := [Tombstone(path, version_of(version)) for path, version in pairs]:
+                yield page
 
     async def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
         check_path(folder)
@@ -183,6 +200,13 @@ class RedisMetadata:
             yield [_blob(*rows[at : at + 2]) for at in range(0, len(rows), 2)]
             after = f"({rows[-2]}"
 
+    async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
+        what = (blob.digest, blob.key, _time(now_s))
+        return bool(await self._server.run(cleaning.MARK_LOST, *what))
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        return bool(await self._server.run(cleaning.MARK_SOUND, blob.digest, blob.key))
+
     async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
         times = (_time(now_s), _time(now_s + life_s))
         return bool(await self._server.run(cleaning.LEAD, owner, *times))
@@ -193,6 +217,17 @@ class RedisMetadata:
     async def check(self) -> None:
         """Reads and writes."""
         await self._server.run(cleaning.TOUCH)
+
+    async def advice(self) -> Sequence[Advice] | None:
+        """On each of the server's settings that loses changes; None where it does not tell."""
+        return await self._server.advice()
+
+    async def integrity(self) -> Sequence[Fault]:
+        """Counters are compared only where nothing changes meanwhile."""
+        return await Inspection(self._server).faults()
+
+    async def mend(self, *, now_s: float) -> int:
+        return await Inspection(self._server, mends_at=_time(now_s)).mend()
 
 
 def _below(folder: str) -> tuple[str, str]:
@@ -205,7 +240,13 @@ def _file(path: str, file: str, blob: str) -> File:
     return File(path, version_of(version), _blob(digest, blob))
 
 
-def _blob(digest: str, text: str) -> Blob:
+def _blob(digest: str, text: str | None) -> Blob:
+    """Raises MetadataUnavailable where a file's blob is not known: the file is there, somewhere."""
+    if text is None:
+        raise MetadataUnavailable(
+            f"the dedup database has no blob {digest}, to which files refer: restore it"
+            " (`parparchik dedup import`)"
+        )
     logical_bytes, stored_bytes, key = text.split(" ", 2)
     return Blob(digest, key, int(logical_bytes), int(stored_bytes))
 

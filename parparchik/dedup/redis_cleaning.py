@@ -38,6 +38,7 @@ while count < limit do
         local stored_bytes, key = string.match(blob, '^%d+ (%d+) (.*)$')
         call('HDEL', blobs, digest)
         call('ZREM', digests, digest)
+        call('ZREM', lost, digest)
         call('SREM', used, key)
         subtract('stored_bytes', stored_bytes)
         discard(key)
@@ -95,6 +96,34 @@ return found
 """,
 )
 
+# ARGV: digest, key, now.
+MARK_LOST = Script(
+    "mark_lost",
+    """
+local blob = call('HGET', blobs, ARGV[1])
+if not blob or key_of(blob) ~= ARGV[2] or call('ZSCORE', lost, ARGV[1]) then
+  return 0
+end
+begin()
+call('ZADD', lost, ARGV[3], ARGV[1])
+return 1
+""",
+)
+
+# ARGV: digest, key.
+MARK_SOUND = Script(
+    "mark_sound",
+    """
+local blob = call('ZSCORE', lost, ARGV[1]) and call('HGET', blobs, ARGV[1])
+if not blob or key_of(blob) ~= ARGV[2] then
+  return 0
+end
+begin()
+call('ZREM', lost, ARGV[1])
+return 1
+""",
+)
+
 # ARGV: owner, now, ends.
 LEAD = Script(
     "lead",
@@ -114,7 +143,7 @@ TOTALS = Script(
     """
 local sum = call('HMGET', sums, 'logical_bytes', 'stored_bytes')
 return {call('HLEN', files), call('HLEN', blobs), sum[1] or '0', sum[2] or '0',
-  call('ZCARD', orphans), call('ZCARD', garbage)}
+  call('ZCARD', orphans), call('ZCARD', garbage), call('ZCARD', lost)}
 """,
 )
 

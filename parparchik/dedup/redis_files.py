@@ -50,7 +50,7 @@ local function is_free(key)
     and not call('ZSCORE', garbage, key)
     and not (deleted and tonumber(deleted) > tonumber(ARGV[6]))
 end
-local blob = call('HGET', blobs, digest)
+local blob = not call('ZSCORE', lost, digest) and call('HGET', blobs, digest)
 local key = blob and key_of(blob) or is_free(ARGV[2]) and ARGV[2] or is_free(ARGV[3]) and ARGV[3]
 if not key then
   return false
@@ -103,14 +103,25 @@ else
   end
 end
 local dead = imported and call('HGET', tombstones, path)
+local is_due = not (old and (old_version > version or imported and old_version == version)
+  or dead and dead >= version)
 local blob = call('HGET', blobs, digest)
+local old_key = is_due and blob and call('ZSCORE', lost, digest) and key_of(blob)
+if old_key == key then
+  return {'gone'}
+end
 begin()
-if old and (old_version > version or imported and old_version == version)
-  or dead and dead >= version then
+if not is_due then
   end_claim(token)
   return {'kept', old_version or false}
 end
-if not blob then
+if old_key then
+  call('SREM', used, old_key)
+  call('ZREM', lost, digest)
+  subtract('stored_bytes', (string.match(blob, '^%d+ (%d+)')))
+  discard(old_key)
+end
+if not blob or old_key then
   blob = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. key
   call('HSET', blobs, digest, blob)
   call('ZADD', digests, 0, digest)
@@ -167,6 +178,29 @@ TOMBSTONE = Script(
     "tombstone",
     """
 return call('HEXISTS', files, ARGV[1]) == 0 and call('HGET', tombstones, ARGV[1])
+""",
+)
+
+# ARGV: path, version.
+BURY = Script(
+    "bury",
+    """
+local dead = call('HGET', tombstones, ARGV[1])
+if dead and dead >= ARGV[2] then
+  return 0
+end
+begin()
+call('HSET', tombstones, ARGV[1], ARGV[2])
+return 1
+""",
+)
+
+# ARGV: cursor, limit. Returns the next cursor ('0': the end), and paths and versions by turns.
+TOMBSTONES = Script(
+    "tombstones",
+    """
+local cursor, page = unpack(call('HSCAN', tombstones, ARGV[1], 'COUNT', ARGV[2]))
+return {cursor, page}
 """,
 )
 

@@ -17,6 +17,7 @@ holds       *       `d<digest> NUL token` and `k<key> NUL token` of every claim
 garbage     *       keys to be deleted at S3
 rested      sorted  keys that were deleted, by the time of that
 tombstones  hash    path -> version
+lost        sorted  digests of blobs that S3 is known not to have, by the time of that
 lead        hash    owner, ends
 sums        hash    logical_bytes (of all files), stored_bytes (of all blobs), and changes
 
@@ -36,7 +37,7 @@ from parparchik.dedup.bounds import OLDEST_S
 
 NAMES = (
     *("files", "paths", "refs", "blobs", "digests", "used", "orphans", "claims", "ends", "holds"),
-    *("garbage", "rested", "tombstones", "lead", "sums"),
+    *("garbage", "rested", "tombstones", "lost", "lead", "sums"),
 )
 
 
@@ -123,7 +124,11 @@ end
 -- A file at `path` lets go of the blob; without another one it is an orphan.
 local function let_go(path, digest, now)
   call('ZREM', refs, digest .. ' ' .. path)
-  subtract('logical_bytes', (string.match(call('HGET', blobs, digest), '^%d+')))
+  local blob = call('HGET', blobs, digest)
+  if not blob then -- other hands took it
+    return
+  end
+  subtract('logical_bytes', (string.match(blob, '^%d+')))
   if not is_referred(digest) then
     call('ZADD', orphans, now, digest)
   end

@@ -1,18 +1,18 @@
 """A Redis or Valkey server, asked by scripts; the one module that knows coredis.
 
 A call that was begun goes to its end in the server's own nursery, also where nobody waits for it
-any more: coredis loses a place in its pool when it is cancelled while it connects. Every step of a
-call has a time-out, so its end comes.
+any more: coredis loses a place in its pool, and leaves a socket open, when it is cancelled while it
+connects. Every step of a call has a time-out, so its end comes; at the end of all it is waited for.
 """
 
 from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import structlog
 import trio
@@ -28,6 +28,7 @@ ANSWER_S = 5.0
 PLACE_S = 30.0  # for a place in the pool and a connection: more than its steps' own time-outs
 REPLICAS_S = 1.0
 ADVISE_AGAIN_S = 10.0
+CLOSE_S = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,14 @@ _ADVICE: tuple[tuple[str, Callable[[str], bool], str], ...] = (
     ),
     ("maxmemory-policy", lambda value: value == "noeviction", _EVICTING),
 )
+
+
+class Advice(NamedTuple):
+    """A setting of the server that loses changes, and what to set."""
+
+    setting: str
+    value: str
+    sentence: str
 
 
 class _Call:
@@ -76,6 +85,8 @@ class RedisServer:
         self._keys = keys
         self._errors = coredis.exceptions
         self._closed = False
+        self._under_way = 0
+        self._idle = trio.Event()  # closed, and nothing is under way any more
 
     @classmethod
     @asynccontextmanager
@@ -89,7 +100,7 @@ class RedisServer:
             try:
                 yield server
             finally:
-                server._closed = True
+                await server._close()
                 nursery.cancel_scope.cancel()
 
     async def run(self, script: Script, *args: str) -> Any:
@@ -109,12 +120,21 @@ class RedisServer:
         """Say what of the server's settings loses changes, as soon as it can be asked."""
         while True:
             try:
-                await self._do(partial(self._twice, self._advise))
+                advice = await self.advice()
             except MetadataUnavailable as error:
                 _log.warning("the metadata store does not answer", reason=str(error))
                 await trio.sleep(ADVISE_AGAIN_S)
             else:
-                return
+                break
+        if advice is None:
+            _log.info("the metadata store does not tell its settings", place=self._place)
+        for one in advice or ():
+            _log.warning(one.sentence, place=self._place, setting=one.setting, value=one.value)
+
+    async def advice(self) -> Sequence[Advice] | None:
+        """On each of the server's settings that loses changes; None where it does not tell."""
+        found: Sequence[Advice] | None = await self._do(partial(self._twice, self._advice))
+        return found
 
     # -- a call ---------------------------------------------------------------------------------
 
@@ -122,6 +142,7 @@ class RedisServer:
         if self._closed:
             raise MetadataUnavailable(f"the dedup database {self._place} is closed")
         call = _Call()
+        self._under_way += 1
         self._nursery.start_soon(self._finish, call, ask)
         await call.done.wait()
         if call.error is not None:
@@ -129,6 +150,12 @@ class RedisServer:
         if not call.result:
             raise MetadataUnavailable(f"the dedup database {self._place} was closed")
         return call.result[0]
+
+    async def _close(self) -> None:
+        self._closed = True
+        if self._under_way:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await self._idle.wait()
 
     async def _finish(self, call: _Call, ask: Callable[[], Awaitable[Any]]) -> None:
         try:
@@ -143,6 +170,9 @@ class RedisServer:
             call.error = error
         finally:
             call.done.set()
+            self._under_way -= 1
+            if self._closed and not self._under_way:
+                self._idle.set()
 
     async def _twice(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -164,16 +194,17 @@ class RedisServer:
         with self._client.ensure_replication(replicas, int(REPLICAS_S * 1000)):
             await self._script(script, ())
 
-    async def _advise(self) -> None:
-        for name, is_good, advice in _ADVICE:
+    async def _advice(self) -> Sequence[Advice] | None:
+        advice: list[Advice] = []
+        for name, is_good, sentence in _ADVICE:
             try:
                 found = await self._client.config_get([name])
             except self._errors.ResponseError:
-                _log.info("the metadata store does not tell its settings", setting=name)
-                return
+                return None
             value = str(found.get(name, ""))
             if not is_good(value):
-                _log.warning(advice, place=self._place, setting=name, value=value)
+                advice.append(Advice(name, value, sentence))
+        return advice
 
     # -- what goes wrong ------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from parparchik.dedup.faults import Fault
 from parparchik.dedup.types import Blob
 
 MAX_NAMED = 100
@@ -44,7 +45,9 @@ class CleanReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """`failed` could not be read just now, which says nothing about them."""
+    """`failed` could not be read just now, which says nothing about them. `missing` and `damaged`
+    are lost from now on; `found` were lost, and are sound again. `faults` are those of the
+    database that are left when so many things were `mended`."""
 
     checked: int = 0
     read_bytes: int = 0
@@ -52,15 +55,19 @@ class VerifyReport:
     damaged: int = 0
     failed: int = 0
     bad_blobs: tuple[Blob, ...] = ()
+    found: int = 0
+    mended: int = 0
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """`older` changed nothing. `missing` refer to content that S3 does not have, `bad` are lines
-    that make no sense, or paths that contradict those that are stored; `reasons` of the first of
-    both, with the numbers of their lines."""
+    """`older` files and tombstones changed nothing. `missing` refer to content that S3 does not
+    have, `bad` are lines that make no sense, or paths that contradict those that are stored;
+    `reasons` of the first of both, with the numbers of their lines."""
 
     imported: int = 0
+    tombstones: int = 0
     older: int = 0
     missing: int = 0
     bad: int = 0

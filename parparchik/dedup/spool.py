@@ -56,6 +56,7 @@ class Spool:
         self._spools = spools
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
+        self._buffer: memoryview | None = None
         self._closed = False
         self.size_bytes = 0
 
@@ -77,13 +78,19 @@ class Spool:
         return SpoolUpload(self)
 
     async def read(self, at: int) -> bytes:
-        """What begins there, or b''."""
+        """What begins there, or b''. By one reader at a time."""
         if self._file is None:
             return bytes(self._memory[at : at + _READ_BYTES])
+        # What a thread allocates is taken from a heap of its own. It is the same thread rarely, and
+        # the heaps of all of them would grow to what a few parts of an upload need.
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(_READ_BYTES))
+        into = [self._buffer]
         try:
-            return await trio.to_thread.run_sync(os.pread, self._file.fileno(), _READ_BYTES, at)
+            count = await trio.to_thread.run_sync(os.preadv, self._file.fileno(), into, at)
         except OSError as error:
             raise _broken(error) from error
+        return bytes(self._buffer[:count])
 
     async def aclose(self) -> None:
         """Also when cancelled, and when called twice."""

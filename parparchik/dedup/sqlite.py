@@ -16,12 +16,15 @@ import trio
 
 from parparchik.dedup import sqlite_cleaning as cleaning
 from parparchik.dedup import sqlite_files as files
+from parparchik.dedup import sqlite_integrity as integrity
 from parparchik.dedup.bounds import NEWEST_S, OLDEST_S, check_path, check_version
+from parparchik.dedup.faults import Fault
 from parparchik.dedup.keys import Keys
+from parparchik.dedup.sqlite_changes import Changes
 from parparchik.dedup.sqlite_connection import Database
 from parparchik.dedup.sqlite_readers import Readers
 from parparchik.dedup.sqlite_writer import Writer
-from parparchik.dedup.types import Blob, Claim, File, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
 from parparchik.errors import MetadataUnavailable
 
 PAGE = 1000
@@ -35,29 +38,37 @@ class SqliteMetadata:
     path or a version raise BadTarget for what cannot be one.
     """
 
-    __slots__ = ("_database", "_inode", "_keys", "_readers", "_writer")
+    __slots__ = ("_changes", "_database", "_inode", "_keys", "_readers", "_writer")
 
     def __init__(self, database: Database, keys: Keys) -> None:
         self._database = database
         self._keys = keys
         self._writer = Writer(database)
         self._readers = Readers(database, READERS)
+        self._changes = Changes(database)
         self._inode = database.file.stat().st_ino
 
     @classmethod
     async def open(cls, database: Database, keys: Keys) -> Self:
         """Create the file or bring it up to date. Raises ConfigError, MetadataUnavailable."""
         await trio.to_thread.run_sync(database.create)
-        return cls(database, keys)
+        metadata = cls(database, keys)
+        await trio.to_thread.run_sync(metadata._changes.open)
+        return metadata
 
     async def close(self) -> None:
         """Changes that wait are made; reading has to have ended."""
+        self._changes.close()
         await self._writer.close()
         await self._readers.close()
 
+    def state(self) -> int | None:
+        """As `recent.Watched` has it."""
+        return self._changes.state()
+
     async def get(self, path: str) -> File | None:
         check_path(path)
-        return await self._readers.do(partial(files.get, path=path))
+        return await self._readers.ask(partial(files.get, path=path))
 
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         change = partial(files.claim, keys=self._keys, digest=digest, now_s=now_s, life_s=life_s)
@@ -96,7 +107,21 @@ class SqliteMetadata:
 
     async def tombstone(self, path: str) -> int | None:
         check_path(path)
-        return await self._readers.do(partial(files.tombstone, path=path))
+        return await self._readers.ask(partial(files.tombstone, path=path))
+
+    async def bury(self, path: str, version_s: int) -> bool:
+        check_path(path)
+        check_version(version_s)
+        return await self._writer.do(partial(files.bury, path=path, version_s=version_s))
+
+    async def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        page: Sequence[Tombstone] = ()
+        while not page or len(page) == PAGE:
+            after = page[-1].path if page else ""
+            page = await self._readers.do(partial(files.tombstones_page, after=after, limit=PAGE))
+            if not page:
+                return
+            yield page
 
     async def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
         check_path(folder)
@@ -113,7 +138,7 @@ class SqliteMetadata:
 
     async def has_below(self, folder: str) -> bool:
         check_path(folder)
-        return await self._readers.do(partial(files.has_below, folder=folder))
+        return await self._readers.ask(partial(files.has_below, folder=folder))
 
     async def discard_orphans(self, *, older_than_s: float, now_s: float, limit: int) -> int:
         return await self._writer.do(
@@ -138,6 +163,12 @@ class SqliteMetadata:
                 return
             yield page
 
+    async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
+        return await self._writer.do(partial(cleaning.mark_lost, blob=blob, now_s=now_s))
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        return await self._writer.do(partial(cleaning.mark_sound, blob=blob))
+
     async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
         change = partial(cleaning.lead, owner=owner, now_s=now_s, life_s=life_s)
         return await self._writer.do(change)
@@ -151,13 +182,11 @@ class SqliteMetadata:
         await self._readers.do(partial(cleaning.garbage, limit=1))
         await self._writer.do(cleaning.touch)
 
-    async def integrity(self) -> Sequence[str]:
-        """What is wrong in the database, a sentence each: nothing, as a rule. Reads all of it."""
-        return await self._readers.do(cleaning.faults)
+    async def integrity(self) -> Sequence[Fault]:
+        return await self._readers.do(integrity.faults)
 
     async def mend(self, *, now_s: float) -> int:
-        """Have the blobs' marks say what the references say; how many did not."""
-        return await self._writer.do(partial(cleaning.mend, now_s=now_s))
+        return await self._writer.do(partial(integrity.mend, now_s=now_s))
 
     def _check_file(self) -> None:
         file = self._database.file

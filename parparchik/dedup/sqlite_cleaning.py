@@ -20,25 +20,10 @@ ORPHANS = """SELECT id, key FROM blobs WHERE orphaned_at < ?
     ORDER BY orphaned_at LIMIT ?"""
 BLOBS = """SELECT digest, key, logical_bytes, stored_bytes FROM blobs
     WHERE digest > ? ORDER BY digest LIMIT ?"""
-# What no change of ours leaves behind, and how it is mended.
-FAULTS = {
-    "files refer to a blob that is not known": "SELECT count(*) FROM files"
-    " WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE id = files.blob)",
-    "blobs are marked orphans and have files": "SELECT count(*) FROM blobs"
-    " WHERE orphaned_at IS NOT NULL AND EXISTS (SELECT 1 FROM files WHERE blob = blobs.id)",
-    "blobs have no file and are not marked orphans": "SELECT count(*) FROM blobs"
-    " WHERE orphaned_at IS NULL AND NOT EXISTS (SELECT 1 FROM files WHERE blob = blobs.id)",
-    "keys are a blob's and garbage": "SELECT count(*) FROM garbage"
-    " WHERE deleted_at IS NULL AND key IN (SELECT key FROM blobs)",
-}
-MENDS = (
-    "UPDATE blobs SET orphaned_at = NULL"
-    " WHERE orphaned_at IS NOT NULL AND EXISTS (SELECT 1 FROM files WHERE blob = blobs.id)",
-    "UPDATE blobs SET orphaned_at = :now"
-    " WHERE orphaned_at IS NULL AND NOT EXISTS (SELECT 1 FROM files WHERE blob = blobs.id)",
-    "DELETE FROM garbage WHERE deleted_at IS NULL AND key IN (SELECT key FROM blobs)",
-)
-MOST_COMPLAINTS = 100
+MARK_LOST = """UPDATE blobs SET lost_at = ?
+    WHERE digest = ? AND key = ? AND lost_at IS NULL"""
+MARK_SOUND = """UPDATE blobs SET lost_at = NULL
+    WHERE digest = ? AND key = ? AND lost_at IS NOT NULL"""
 
 
 def discard_orphans(
@@ -82,6 +67,14 @@ def blobs_page(connection: sqlite3.Connection, after: str, limit: int) -> Sequen
     return [Blob(*row) for row in connection.execute(BLOBS, (after, limit))]
 
 
+def mark_lost(connection: sqlite3.Connection, blob: Blob, now_s: float) -> bool:
+    return connection.execute(MARK_LOST, (now_s, blob.digest, blob.key)).rowcount == 1
+
+
+def mark_sound(connection: sqlite3.Connection, blob: Blob) -> bool:
+    return connection.execute(MARK_SOUND, (blob.digest, blob.key)).rowcount == 1
+
+
 def lead(connection: sqlite3.Connection, owner: str, now_s: float, life_s: float) -> bool:
     taken = connection.execute(
         "INSERT INTO lead (one, owner, ends_at) VALUES (1, :owner, :ends) ON CONFLICT (one)"
@@ -96,32 +89,14 @@ def totals(connection: sqlite3.Connection) -> Totals:
         "SELECT ifnull(sum(files), 0), ifnull(sum(files * logical_bytes), 0) FROM"
         " (SELECT blob, count(*) AS files FROM files GROUP BY blob) JOIN blobs ON id = blob"
     ).fetchone()
-    blobs, stored_bytes, orphans = connection.execute(
-        "SELECT count(*), ifnull(sum(stored_bytes), 0), count(orphaned_at) FROM blobs"
+    blobs, stored_bytes, orphans, lost = connection.execute(
+        "SELECT count(*), ifnull(sum(stored_bytes), 0), count(orphaned_at), count(lost_at)"
+        " FROM blobs"
     ).fetchone()
     (pending,) = connection.execute(
         "SELECT count(*) FROM garbage WHERE deleted_at IS NULL"
     ).fetchone()
-    return Totals(files, blobs, logical_bytes, stored_bytes, orphans, pending)
-
-
-def faults(connection: sqlite3.Connection) -> Sequence[str]:
-    """What is wrong in the file, at most some of it: nothing, as a rule."""
-    try:
-        checked = connection.execute(f"PRAGMA integrity_check({MOST_COMPLAINTS})").fetchall()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
-            raise
-        checked = [(str(error),)]  # so badly that it cannot even be checked
-    if checked != [("ok",)]:
-        return [f"the file is damaged: {text}" for (text,) in checked]
-    counts = [(connection.execute(query).fetchone()[0], what) for what, query in FAULTS.items()]
-    return [f"{count} {what}" for count, what in counts if count]
-
-
-def mend(connection: sqlite3.Connection, now_s: float) -> int:
-    """Have the marks of blobs and garbage say what the files say; how many did not."""
-    return sum(connection.execute(mend, {"now": now_s}).rowcount for mend in MENDS)
+    return Totals(files, blobs, logical_bytes, stored_bytes, orphans, pending, lost)
 
 
 def touch(connection: sqlite3.Connection) -> None:

@@ -109,6 +109,10 @@ class Database:
         """It waits for the few moments in which a reader has to. Raises sqlite3.Error."""
         return self._connect("rw", READER, self.lock_wait_s)
 
+    def watcher(self) -> sqlite3.Connection:
+        """A reader that waits for nothing. Raises sqlite3.Error."""
+        return self._connect("rw", READER, 0.0)
+
     def failure(self, error: sqlite3.Error) -> MetadataUnavailable:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         advice = _ADVICE.get(code & 0xFF, "does not work")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from parparchik.dedup.bounds import folders_above
 from parparchik.dedup.keys import REST_S, Keys
-from parparchik.dedup.types import Blob, Claim, File, Written
+from parparchik.dedup.types import Blob, Claim, File, Tombstone, Written
 from parparchik.errors import ClaimLost, PathConflict
 
 GET = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
@@ -21,9 +21,15 @@ GET = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
 LIST = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
     FROM files CROSS JOIN blobs ON blobs.id = files.blob
     WHERE path > ? AND path < ? AND version_s <= ? ORDER BY path LIMIT ?"""
-FIND_BLOB = "SELECT digest, key, logical_bytes, stored_bytes FROM blobs WHERE digest = ?"
+FIND_BLOB = """SELECT digest, key, logical_bytes, stored_bytes FROM blobs
+    WHERE digest = ? AND lost_at IS NULL"""
 ADD_BLOB = """INSERT INTO blobs (digest, key, logical_bytes, stored_bytes) VALUES (?, ?, ?, ?)
     ON CONFLICT (digest) DO UPDATE SET orphaned_at = NULL WHERE orphaned_at IS NOT NULL"""
+FIND_LOST = "SELECT id, key FROM blobs WHERE digest = ? AND lost_at IS NOT NULL"
+HEAL = """UPDATE blobs SET key = ?, logical_bytes = ?, stored_bytes = ?, lost_at = NULL
+    WHERE id = ?"""
+BURY = """INSERT INTO tombstones (path, version_s) VALUES (?, ?) ON CONFLICT (path)
+    DO UPDATE SET version_s = excluded.version_s WHERE version_s < excluded.version_s"""
 # A key that must not be given out: in use, or to be deleted, or deleted since :rested.
 TAKEN = """SELECT EXISTS (SELECT 1 FROM blobs WHERE key = :key)
     OR EXISTS (SELECT 1 FROM claims WHERE key = :key)
@@ -62,6 +68,16 @@ def tombstone(connection: sqlite3.Connection, path: str) -> int | None:
         {"path": path},
     ).fetchone()
     return None if row is None else row[0]
+
+
+def bury(connection: sqlite3.Connection, path: str, version_s: int) -> bool:
+    return connection.execute(BURY, (path, version_s)).rowcount == 1
+
+
+def tombstones_page(connection: sqlite3.Connection, after: str, limit: int) -> Sequence[Tombstone]:
+    """In the order of their paths, of which none is empty."""
+    query = "SELECT path, version_s FROM tombstones WHERE path > ? ORDER BY path LIMIT ?"
+    return [Tombstone(*row) for row in connection.execute(query, (after, limit))]
 
 
 def claim(
@@ -116,6 +132,9 @@ def put(
     if not _is_due(connection, path, version_s, old, imported):
         end_claim(connection, blob.digest, token)
         return Written(old[0] if old else None, done=False)
+    lost = connection.execute(FIND_LOST, (blob.digest,)).fetchone()
+    if lost is not None:
+        _heal(connection, lost, blob)
     connection.execute(ADD_BLOB, blob)
     (new,) = connection.execute("SELECT id FROM blobs WHERE digest = ?", blob[:1]).fetchone()
     connection.execute(
@@ -136,11 +155,7 @@ def delete(
     if old is not None and old[0] > version_s:
         return Written(old[0], done=False)
     if with_tombstone:
-        connection.execute(
-            "INSERT INTO tombstones (path, version_s) VALUES (?, ?) ON CONFLICT (path)"
-            " DO UPDATE SET version_s = max(version_s, excluded.version_s)",
-            (path, version_s),
-        )
+        bury(connection, path, version_s)
     if old is None:
         return Written(None, done=False)
     connection.execute("DELETE FROM files WHERE path = ?", (path,))
@@ -194,6 +209,15 @@ def _free_key(connection: sqlite3.Connection, keys: Keys, digest: str, now_s: fl
     while connection.execute(TAKEN, {"key": key, "rested": now_s - REST_S}).fetchone()[0]:
         key = keys.another(digest)
     return key
+
+
+def _heal(connection: sqlite3.Connection, lost: tuple[int, str], blob: Blob) -> None:
+    """What was lost is stored again. Raises ClaimLost where that was only believed."""
+    number, old_key = lost
+    if old_key == blob.key:
+        raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
+    connection.execute(HEAL, (*blob[1:], number))
+    connection.execute(DISCARD, {"key": old_key})
 
 
 def _dropped(connection: sqlite3.Connection, blob: int, now_s: float) -> None:

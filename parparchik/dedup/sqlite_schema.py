@@ -57,6 +57,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ends_at REAL NOT NULL
         )""",
     ),
+    (
+        "ALTER TABLE blobs ADD COLUMN lost_at REAL",  # since when S3 is known not to have it
+        "CREATE INDEX blobs_lost ON blobs (lost_at) WHERE lost_at IS NOT NULL",
+    ),
 )
 NEWEST = len(MIGRATIONS)
 

@@ -1,13 +1,18 @@
 """All changes of this process go through one connection, as many in one commit as have gathered.
 
-A commit costs an fsync, whatever it holds. So the first who has a change commits it at once, in a
-thread; what is asked for meanwhile waits, and goes into the next commit together. There is no task
-in the background: one of those who wait leads the next commit.
+Each is a change of its own, a savepoint within the transaction: what it raises undoes it, and
+nothing else. None is answered before the commit that it is in is on disk (`gathering`): killed
+before that, nobody has been told of any.
 
 Other processes have writers of their own; SQLite's lock, which is taken before a transaction reads
-(BEGIN IMMEDIATE), has them take turns, so that no transaction ever fails for another's sake. The
-lock is asked for every millisecond or so: SQLite's own handler sleeps for up to a hundred, and who
-sleeps longest comes last again and again.
+(BEGIN IMMEDIATE), has them take turns, so that no transaction ever fails for another's sake. Those
+who wait for it stand in line (`sqlite_line`), and ask for it several times a millisecond: SQLite's
+own handler sleeps for up to a hundred, and who sleeps longest comes last again and again.
+
+So a change waits for its own process's commit, and for a commit or so of every other process; and
+for a checkpoint, now and then. Where all that takes longer than `lock_wait_s`, because the disk
+stands still, MetadataUnavailable is raised: nothing was changed, and clients are told to come
+again.
 """
 
 from __future__ import annotations
@@ -15,16 +20,15 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import outcome
 import structlog
-import trio
 
+from parparchik.dedup.gathering import Gathering, Ticket
 from parparchik.dedup.sqlite_connection import Database
-from parparchik.errors import MetadataUnavailable
+from parparchik.dedup.sqlite_line import Line
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
@@ -32,7 +36,9 @@ Change = Callable[[sqlite3.Connection], T]
 MOST_IN_ONE = 256  # so that other processes have their turn
 # What a change can have done wrong, as opposed to what the database cannot do.
 OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-LOCK_PAUSE_S = (0.0005, 0.0015)
+LOCK_PAUSE_S = (0.0002, 0.0006)
+# How much of the wait others are let go first: one of them may have been stopped.
+LINE_SHARE = 0.5
 # Changes until what the WAL holds is brought to the database file: at 7 pages each some 14 MiB.
 CHECKPOINT_AFTER = 500
 # How long a checkpoint may wait for readers, and others for it. Then a part of it is done.
@@ -41,42 +47,23 @@ CHECKPOINT_WAIT_S = 0.2
 log = structlog.get_logger(__name__)
 
 
-class _Ticket:
-    """A change that waits. `called`: its outcome is known, or, where `leads`, it is its turn to
-    lead a commit."""
-
-    __slots__ = ("called", "change", "leads", "outcome")
-
-    def __init__(self, change: Change[Any]) -> None:
-        self.change = change
-        self.called = trio.Event()
-        self.leads = False
-        self.outcome: outcome.Outcome[Any] | None = None
-
-
 class Writer:
     """`commits` and `changes` count what was done."""
 
-    __slots__ = (
-        *("_busy", "_closed", "_connection", "_database", "_idle", "_limiter", "_uncopied"),
-        *("_waiting", "changes", "commits"),
-    )
+    __slots__ = ("_changes", "_connection", "_database", "_line", "_uncopied", "changes", "commits")
 
     def __init__(self, database: Database) -> None:
         self.commits = 0
         self.changes = 0
         self._database = database
         self._connection: sqlite3.Connection | None = None
-        self._waiting: deque[_Ticket] = deque()
-        self._limiter = trio.CapacityLimiter(1)
-        self._busy = False
-        self._closed = False
-        self._idle = trio.Event()  # nothing waits any more, and nothing will
+        self._line: Line | None = None
+        self._changes = Gathering(self._commit, MOST_IN_ONE)
         self._uncopied = 0
 
     def __len__(self) -> int:
         """How many wait."""
-        return len(self._waiting)
+        return len(self._changes)
 
     async def do(self, change: Change[T]) -> T:
         """What `change` returns, when it is on disk. What it raises undoes it, and only it.
@@ -85,67 +72,20 @@ class Writer:
         Cancelled before its turn, nothing has happened; later, nobody knows. Raises
         MetadataUnavailable.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self._closed:
-            raise MetadataUnavailable("the dedup database is closed")
-        ticket = _Ticket(change)
-        self._waiting.append(ticket)
-        if self._busy:
-            await self._wait(ticket)
-        if ticket.outcome is None:
-            await self._lead()
-        return cast("T", cast("outcome.Outcome[Any]", ticket.outcome).unwrap())
+        return cast("T", await self._changes.ask(change))
 
     async def close(self) -> None:
         """What waits is still done."""
-        self._closed = True
-        with trio.CancelScope(shield=True):
-            if self._busy:
-                await self._idle.wait()
-            await trio.to_thread.run_sync(self._give_up, limiter=self._limiter)
-
-    async def _wait(self, ticket: _Ticket) -> None:
-        try:
-            await ticket.called.wait()
-        except trio.Cancelled:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-            if ticket.leads:  # called and cancelled in the same moment
-                self._hand_over()
-            raise
-
-    async def _lead(self) -> None:
-        """Commit what waits; the caller's ticket is the first of it."""
-        self._busy = True
-        batch = [self._waiting.popleft() for _ in range(min(MOST_IN_ONE, len(self._waiting)))]
-        try:
-            # Not to be cancelled: the others' changes are in it.
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
-        finally:
-            for ticket in batch:
-                if ticket.outcome is None:
-                    ticket.outcome = outcome.Error(MetadataUnavailable("the commit failed"))
-                ticket.called.set()
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._waiting:
-            self._waiting[0].leads = True
-            self._waiting[0].called.set()
-        else:
-            self._busy = False
-            if self._closed:
-                self._idle.set()
+        await self._changes.close(self._end)
 
     # -- in a thread ----------------------------------------------------------------------------
 
-    def _commit(self, batch: list[_Ticket]) -> None:
+    def _commit(self, batch: Sequence[Ticket]) -> None:
         try:
             if self._connection is None:
                 self._connection = self._database.writer()
             self._begin(self._connection)
-            outcomes = _transaction(self._connection, [ticket.change for ticket in batch])
+            outcomes = _transaction(self._connection, [ticket.work for ticket in batch])
         except sqlite3.Error as error:
             log.warning("dedup database: a commit failed", changes=len(batch), reason=str(error))
             self._give_up()
@@ -157,35 +97,55 @@ class Writer:
         self.commits += 1
         self.changes += len(batch)
         self._uncopied += len(batch)
-        if self._uncopied >= CHECKPOINT_AFTER:
-            self._checkpoint(self._connection)
+        if self._uncopied >= CHECKPOINT_AFTER and self._line is not None:
+            self._checkpoint(self._connection, self._line)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Take the lock. Raises sqlite3.Error, also where others have had it for too long."""
-        give_up_at = time.monotonic() + self._database.lock_wait_s
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > give_up_at:
-                    raise
-                time.sleep(random.uniform(*LOCK_PAUSE_S))  # noqa: S311 - nobody must not know it
-            else:
-                return
+        if self._line is None:
+            self._line = Line(self._database.file)
+        if self._line.is_first() and _has_begun(connection):
+            return
+        self._line.stand()
+        try:
+            self._begin_in_turn(connection, self._line)
+        finally:
+            self._line.leave()
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+    def _begin_in_turn(self, connection: sqlite3.Connection, line: Line) -> None:
+        wait_s = self._database.lock_wait_s
+        began_at = time.monotonic()
+        while True:
+            waited_s = time.monotonic() - began_at
+            is_first = line.is_first() or waited_s > wait_s * LINE_SHARE
+            if is_first and _has_begun(connection, may_fail=waited_s <= wait_s):
+                return
+            time.sleep(random.uniform(*LOCK_PAUSE_S))  # noqa: S311 - nobody must not know it
+
+    def _checkpoint(self, connection: sqlite3.Connection, line: Line) -> None:
         """Not SQLite's automatic one, which lets others write meanwhile: until SQLite 3.51.3 a
         checkpoint that raced with a commit that begins the WAL anew could damage the database.
-        FULL keeps writers out. It waits for readers, though not for long."""
+        FULL keeps writers out, where it gets the lock at all: else it is no better, and copies
+        little. So it is made in our turn, and others stand in line behind us until it is over. It
+        waits for readers, though not for long."""
         self._uncopied = 0
+        line.stand()
         try:
+            self._begin_in_turn(connection, line)
+            connection.execute("ROLLBACK")
             connection.execute(f"PRAGMA busy_timeout = {int(CHECKPOINT_WAIT_S * 1000)}")
             connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
             connection.execute("PRAGMA busy_timeout = 0")
         except sqlite3.Error as error:  # what was committed is safe all the same
             log.warning("dedup database: a checkpoint failed", reason=str(error))
             self._give_up()
+        finally:
+            line.leave()
+
+    def _end(self) -> None:
+        self._give_up()
+        if self._line is not None:
+            self._line.close()
 
     def _give_up(self) -> None:
         """The next commit has a new connection: what failed need not fail again."""
@@ -195,6 +155,18 @@ class Writer:
                 connection.close()  # rolls back
             except sqlite3.Error as error:
                 log.warning("dedup database: a connection does not close", reason=str(error))
+
+
+def _has_begun(connection: sqlite3.Connection, *, may_fail: bool = True) -> bool:
+    """False where another process has the lock. Raises sqlite3.Error; in that case, too, unless it
+    `may_fail`."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if may_fail and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True
 
 
 def _transaction(

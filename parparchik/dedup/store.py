@@ -3,7 +3,9 @@ invariant that each of them keeps; `putting` is the one operation with more than
 
 A GET asks the metadata, then S3. Where S3 has no such object, the file may just have been
 overwritten and its old blob collected: the metadata is asked once more. If it still refers to an
-object that is not there, that is a failure (502), and never an absence.
+object that is not there, that is a failure (502), and never an absence. The blob is marked as lost
+then, so that the next PUT of that content, to whatever path, stores it again, for all its files. A
+failure of S3's marks nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from parparchik.dedup.statistics import Counters, StoreStatistics
 from parparchik.dedup.types import File, Metadata, Written
 from parparchik.dedup.writers import Writers
 from parparchik.errors import Unavailable, UpstreamError
-from parparchik.model import Content
 
 _log = structlog.get_logger(__name__)
 
@@ -35,9 +36,13 @@ class Opened:
     closes the content."""
 
     file: File
-    content: Content
+    content: StoredContent
     gzip: bool
     size_bytes: int
+
+
+class _BlobLost(UpstreamError):
+    """S3 does not have what a file refers to; told by S3 itself."""
 
 
 class DedupStore:
@@ -71,6 +76,10 @@ class DedupStore:
         """Close it by and by."""
         self._parting.part(closing)
 
+    def count_hit(self) -> None:
+        """Somebody was given a file that was opened before."""
+        self._counters.hits += 1
+
     async def stat(self, path: str) -> File | None:
         return self._counted(await self._metadata.get(path))
 
@@ -83,17 +92,15 @@ class DedupStore:
         file = self._counted(await self._metadata.get(path))
         if file is None:
             return None
-        download = await self._download(file)
-        if download is None:
-            missing, file = file, await self._metadata.get(path)
-            if file is None:
+        try:
+            download = await self._download(file)
+        except _BlobLost as error:
+            again = await self._open_again(file, error)
+            if again is None:
                 return None
-            if file.blob.key != missing.blob.key:
-                download = await self._download(file)
-            if download is None:
-                raise self._is_missing(file)
+            file, download = again
         if gzip:
-            content: Content = StoredContent(download, self.part)
+            content = StoredContent(download, self.part)
             return Opened(file, content, gzip, file.blob.stored_bytes)
         content = InflatedContent(download, self.part, file.blob.logical_bytes)
         return Opened(file, content, gzip, file.blob.logical_bytes)
@@ -130,17 +137,41 @@ class DedupStore:
             spooled_disk_bytes=puts.spools.disk_used_bytes,
         )
 
-    async def _download(self, file: File) -> Download | None:
-        """Raises UpstreamError where it is another object than was stored."""
+    async def _download(self, file: File) -> Download:
+        """Raises _BlobLost where S3 has none, or another one than was stored; UpstreamError."""
         found = await self._bucket.open(file.blob.key)
         if found is None:
-            return None
+            raise _BlobLost(f"the blob {file.blob.digest} is missing")
         if isinstance(found, NotModified):
             raise UpstreamError("S3 answered 304 to a question without a condition")
         if found.representation.size_bytes != file.blob.stored_bytes:
             self.part(found)
-            raise UpstreamError(f"the blob {file.blob.digest} has another size than was stored")
+            raise _BlobLost(f"the blob {file.blob.digest} has another size than was stored")
         return found
+
+    async def _open_again(self, seen: File, error: _BlobLost) -> tuple[File, Download] | None:
+        """Of what is at the path now. Raises _BlobLost where that is lost, and marks it so."""
+        file = await self._metadata.get(seen.path)
+        if file is None:
+            return None
+        if file.blob.key != seen.blob.key:
+            try:
+                return file, await self._download(file)
+            except _BlobLost as again:
+                error = again
+        await self._mark_lost(file, error)
+        raise error
+
+    async def _mark_lost(self, file: File, error: _BlobLost) -> None:
+        self._counters.missing += 1
+        path, (digest, key, *_) = file.path, file.blob
+        _log.error("a blob is lost", path=path, digest=digest, key=key, reason=str(error))
+        try:
+            await self._metadata.mark_lost(file.blob, now_s=self._now())
+        except UpstreamError as failure:  # who reads it next does
+            _log.warning("a lost blob was not marked", digest=digest, reason=str(failure))
+        else:
+            self._on_step("read", "lost")
 
     def _counted(self, file: File | None) -> File | None:
         if file is None:
@@ -148,8 +179,3 @@ class DedupStore:
         else:
             self._counters.hits += 1
         return file
-
-    def _is_missing(self, file: File) -> UpstreamError:
-        self._counters.missing += 1
-        _log.error("a blob is missing", path=file.path, digest=file.blob.digest, key=file.blob.key)
-        return UpstreamError(f"the blob {file.blob.digest} is missing")

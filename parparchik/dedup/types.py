@@ -2,7 +2,10 @@
 
 A *file* is a path that refers to a *blob*: an object at S3 whose content has a digest. A *claim*
 keeps a blob, or the key at which it is being stored, from the cleaner for as long as somebody works
-with it. *Garbage* is a key at S3 that nothing refers to any more and nothing will refer to again.
+with it. *Garbage* is a key at S3 that nothing refers to any more and nothing will refer to again. A
+blob is *lost* where S3 is known not to have it any more, or something else in its place: its files
+stay, and all of them have their content again once somebody stores it anew, at another key. A
+*tombstone* remembers a path that was deleted, for as long as an upstream may still have it.
 
 Times are whole seconds since 1970 UTC; versions are those that clients give, and may be negative.
 """
@@ -12,6 +15,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from parparchik.dedup.faults import Fault
 
 
 class Blob(NamedTuple):
@@ -31,12 +36,17 @@ class File(NamedTuple):
 
 class Claim(NamedTuple):
     """`token` proves it. `blob` is there already, or, where None, `key` is free to store it at: no
-    other claim has it, and nothing was ever deleted there lately."""
+    other claim has it, and nothing was ever deleted there lately. Of a lost blob it is None."""
 
     token: str
     digest: str
     key: str
     blob: Blob | None
+
+
+class Tombstone(NamedTuple):
+    path: str
+    version_s: int
 
 
 class Written(NamedTuple):
@@ -55,13 +65,16 @@ class Totals:
     stored_bytes: int  # at S3
     orphans: int  # blobs without a file
     garbage: int
+    lost: int = 0  # of the blobs
 
 
 class Metadata(Protocol):
     """References are the truth: how often a blob is referred to is always found from the files.
-    Every method is one transaction, all or nothing, durable when it returns, and safe among any
-    number of processes. What the database cannot do is raised as Unavailable (nothing happened, or
-    it is not known whether something did: then doing it again does no harm)."""
+    Every method is a change of its own, all or nothing, durable when it returns, and safe among any
+    number of processes; several that are asked for at once may share one commit, which is nobody's
+    concern: what one of them raises undoes nothing of the others. What the database cannot do is
+    raised as Unavailable (nothing happened, or it is not known whether something did: then doing it
+    again does no harm)."""
 
     async def get(self, path: str) -> File | None: ...
 
@@ -91,14 +104,16 @@ class Metadata(Protocol):
     ) -> Written:
         """`path` refers to `blob`, which S3 has, unless a newer version is stored. Ends the claim.
         Where the blob has become known at another key meanwhile, that one stays and `blob.key`
-        becomes garbage. A blob that loses its last file is an orphan from now on.
+        becomes garbage; unless it is lost: then `blob` takes its place for all its files, and what
+        lies at its old key is garbage. A blob that loses its last file is an orphan from now on.
 
         What is `imported` from another server takes effect only where it is newer than both the
         file that is stored and what was deleted (`tombstone`): decided here, for a DELETE may have
         come since the caller looked.
 
-        Raises ClaimLost when the claim did not hold any more (nothing is changed), and
-        PathConflict where a folder has that name, or a file that of a folder above it.
+        Raises ClaimLost when the claim did not hold any more, or `blob` was lost after it was
+        claimed (nothing is changed), and PathConflict where a folder has that name, or a file that
+        of a folder above it.
         """
         ...
 
@@ -109,6 +124,15 @@ class Metadata(Protocol):
 
     async def tombstone(self, path: str) -> int | None:
         """The version that was deleted, if that is remembered and no file is there."""
+        ...
+
+    async def bury(self, path: str, version_s: int) -> bool:
+        """Have a tombstone at `path`, of that version or a newer one, whatever file is there; False
+        where it had."""
+        ...
+
+    def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        """All, in no order, some at a time, one perhaps twice; also those where a file is again."""
         ...
 
     def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
@@ -144,11 +168,35 @@ class Metadata(Protocol):
         """All, in the order of their digests, some at a time."""
         ...
 
+    async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
+        """S3 was asked and has no such object, or another one: claims of that content are free to
+        store it again from now on. Whether that is news; not where `blob` is not known, at that
+        key, any more. Files keep it, and readers still try."""
+        ...
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        """It was read, and is what it should be: if it was marked lost, it is not."""
+        ...
+
     async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
         """Whether `owner` is the one process that cleans, now and for `life_s`."""
         ...
 
     async def totals(self) -> Totals: ...
+
+    # -- looking after it -----------------------------------------------------------------------
+
+    async def integrity(self) -> Sequence[Fault]:
+        """What is wrong in the database: nothing, as a rule. Every file's blob is known, no file
+        lies below another, blobs are marked orphans if and only if no file has them, nothing in use
+        is about to be deleted, and whatever is counted or indexed is what the files say. Reads all
+        of it, beside whatever else goes on."""
+        ...
+
+    async def mend(self, *, now_s: float) -> int:
+        """Set right what `integrity` calls mendable, from the references, which stay as they are;
+        how many things that were. Blobs without a file are orphans since `now_s`."""
+        ...
 
     async def check(self) -> None:
         """Raises Unavailable when the database does not work."""

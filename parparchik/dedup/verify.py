@@ -1,10 +1,16 @@
-"""Reading blobs again, to see whether they are what they were."""
+"""Seeing whether the metadata contradicts itself, and whether blobs are what they were.
+
+A blob that S3 does not have, or that is not what it was, is marked as lost: its files stay, and the
+next upload of that content stores it anew for all of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -14,7 +20,7 @@ from parparchik.content import Download, NotModified, ObjectBytes
 from parparchik.dedup.compress import Inflater, NotGzip
 from parparchik.dedup.parting import pages_closed
 from parparchik.dedup.reports import MAX_NAMED, Progress, VerifyReport, ignore_progress
-from parparchik.dedup.types import Blob, Metadata
+from parparchik.dedup.types import Blob, Metadata, Totals
 from parparchik.errors import UpstreamError
 
 _CLOSE_S = 10.0
@@ -34,23 +40,44 @@ class Verifier:
         *,
         parallel: int = 8,
         chance: Callable[[], float] = random.random,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._metadata = metadata
         self._bucket = bucket
         self._parallel = parallel
         self._chance = chance
+        self._now = now
 
     async def verify(
-        self, *, share: float = 1.0, progress: Progress = ignore_progress
+        self, *, share: float = 1.0, mend: bool = False, progress: Progress = ignore_progress
     ) -> VerifyReport:
-        """Read that share of all blobs, so many at a time. Raises UpstreamError where the metadata
-        cannot be read; a blob that S3 does not give is counted, and the rest goes on."""
-        verifying = _Verifying(self._bucket, progress, (await self._metadata.totals()).blobs)
+        """Look for faults of the metadata, and mend those that can be if `mend`; then read that
+        share of all blobs, so many at a time. Raises UpstreamError where the metadata does not
+        work; a blob that S3 does not give is counted, and the rest goes on."""
+        faults = await self._metadata.integrity()
+        mended = 0
+        if mend and any(fault.mendable for fault in faults):
+            mended = await self._metadata.mend(now_s=self._now())
+            faults = await self._metadata.integrity()
+        report = await self._verify(share, progress)
+        return replace(report, mended=mended, faults=tuple(faults))
+
+    async def _verify(self, share: float, progress: Progress) -> VerifyReport:
+        totals = await self._metadata.totals()
+        verifying = _Verifying(self._bucket, self._mark, progress, totals)
         blobs, work = trio.open_memory_channel[Blob](0)
         failures: list[UpstreamError] = []
+
+        async def run(work: trio.MemoryReceiveChannel[Blob]) -> None:
+            try:
+                await verifying.run(work)
+            except UpstreamError as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+
         async with trio.open_nursery() as nursery:
             for _ in range(self._parallel):
-                nursery.start_soon(verifying.run, work.clone())
+                nursery.start_soon(run, work.clone())
             work.close()
             async with blobs:
                 try:
@@ -61,6 +88,11 @@ class Verifier:
             raise failures[0]
         await self._drop_collected(verifying)
         return verifying.report()
+
+    async def _mark(self, blob: Blob, is_lost: bool) -> bool:
+        if is_lost:
+            return await self._metadata.mark_lost(blob, now_s=self._now())
+        return await self._metadata.mark_sound(blob)
 
     async def _choose(self, chosen: trio.MemorySendChannel[Blob], share: float) -> None:
         async with pages_closed(self._metadata.blobs()) as pages:
@@ -80,17 +112,28 @@ class Verifier:
                 verifying.missing += [blob for blob in page if blob.key in missing]
         for blob in verifying.missing:
             log.error("a blob is missing", digest=blob.digest, key=blob.key)
+            await self._mark(blob, True)
 
 
 class _Verifying:
-    """`missing` are those that S3 did not have when it was asked."""
+    """`missing` are those that S3 did not have when it was asked. `mark` is told of what is damaged
+    (True), and of what is sound, where any blob was `lost`."""
 
-    def __init__(self, bucket: ObjectBytes, progress: Progress, total: int) -> None:
+    def __init__(
+        self,
+        bucket: ObjectBytes,
+        mark: Callable[[Blob, bool], Awaitable[bool]],
+        progress: Progress,
+        totals: Totals,
+    ) -> None:
         self._bucket = bucket
+        self._mark = mark
         self._progress = progress
-        self._total = total
+        self._total = totals.blobs
+        self._any_lost = totals.lost > 0
         self._counts: dict[Verdict, int] = dict.fromkeys(("sound", "damaged", "failed"), 0)
         self._read_bytes = 0
+        self._found = 0
         self._damaged: list[Blob] = []
         self.missing: list[Blob] = []
 
@@ -102,12 +145,19 @@ class _Verifying:
             damaged=self._counts["damaged"],
             failed=self._counts["failed"],
             bad_blobs=(*self._damaged, *self.missing)[:MAX_NAMED],
+            found=self._found,
         )
 
     async def run(self, blobs: trio.MemoryReceiveChannel[Blob]) -> None:
         async with blobs:
             async for blob in blobs:
-                self._note(blob, await self._verify(blob))
+                verdict = await self._verify(blob)
+                if verdict == "damaged":
+                    await self._mark(blob, True)
+                elif verdict == "sound" and self._any_lost:
+                    was_lost = await self._mark(blob, False)
+                    self._found += was_lost  # not before: others count meanwhile
+                self._note(blob, verdict)
 
     def _note(self, blob: Blob, verdict: Verdict) -> None:
         if verdict == "missing":
@@ -127,6 +177,8 @@ class _Verifying:
             if found is None:
                 return "missing"
             try:
+                if found.representation.size_bytes != blob.stored_bytes:
+                    return "damaged"  # clients are not given it either
                 return await self._read(blob, found)
             finally:
                 with trio.move_on_after(_CLOSE_S, shield=True):

@@ -16,9 +16,11 @@ import trio
 
 from parparchik.config import load
 from parparchik.dedup import FiletrackerServer
+from parparchik.dedup.putting import Put
 from parparchik.server import open_dedup
 from tests.cli.moto_buckets import Buckets, Command
 from tests.dedup.tracker import Tracker, tracking_server
+from tests.fakes_bytes import FakeUpload
 
 BUCKET = "dedup"
 DATA = b"a line of a file\n" * 100
@@ -62,6 +64,14 @@ class Store:
         async def main() -> None:
             async with open_dedup(load(self.environ).config, self.environ) as parts:
                 assert (await parts.store.delete(path, 10**9)).done
+
+        trio.run(main)
+
+    def put(self, path: str, data: bytes) -> None:
+        async def main() -> None:
+            async with open_dedup(load(self.environ).config, self.environ) as parts:
+                upload = FakeUpload(data, size_bytes=len(data))
+                assert (await parts.store.put(Put(path, 10**9, upload))).done
 
         trio.run(main)
 
@@ -147,6 +157,7 @@ def test_stats(filled: Store, command: Command) -> None:
         "ratio": round(logical / stored, 3),
         "orphans": 0,
         "garbage": 0,
+        "lost": 0,
     }
     lines = [line.split() for line in command("dedup stats", filled.environ).stdout.splitlines()]
     assert lines[0] == ["FIGURE", "VALUE"]
@@ -198,18 +209,69 @@ def test_verify(filled: Store, command: Command) -> None:
     assert command("dedup verify --sample 0", filled.environ).exit_code == 2
 
 
+def test_verify_tells_of_the_database_and_mends_it(filled: Store, command: Command) -> None:
+    filled.execute("UPDATE blobs SET orphaned_at = 5")
+    filled.execute(f"INSERT INTO garbage (key) VALUES ('{filled.key(DATA)}')")
+    result = command("dedup verify", filled.environ)
+    assert result.exit_code == 1
+    assert (
+        "wrong in the database: blobs are marked orphans and have files: 2;"
+        " parparchik dedup verify --mend sets that right" in result.stdout
+    )
+    assert "keys are in use and garbage: 1" in result.stdout
+    result = command("dedup verify --mend", filled.environ)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("3 things were wrong in the database, and are mended")
+    assert command("dedup clean --grace 0", filled.environ).exit_code == 0
+    assert filled.stored(DATA) == DATA
+
+
+def test_what_cannot_be_mended_is_told(filled: Store, command: Command) -> None:
+    filled.execute("INSERT INTO files SELECT 'd/below', 1, id FROM blobs LIMIT 1")
+    for arguments in ("dedup verify", "dedup verify --mend"):
+        result = command(arguments, filled.environ)
+        assert result.exit_code == 1
+        assert "files lie below another file: 1; restore a backup" in result.stdout
+
+
+def test_what_is_missing_is_stored_anew_and_sound_again(filled: Store, command: Command) -> None:
+    assert filled.buckets.request("DELETE", f"/{BUCKET}/{filled.key(DATA)}")[0] == 204
+    result = command("dedup verify", filled.environ)
+    assert "is stored anew when the same content is uploaded again" in result.stdout
+    assert json.loads(command("dedup stats --json", filled.environ).stdout)["lost"] == 1
+    filled.put("elsewhere", DATA)
+    assert command("dedup verify", filled.environ).exit_code == 0
+    figures = json.loads(command("dedup stats --json", filled.environ).stdout)
+    assert (figures["files"], figures["lost"]) == (4, 0)
+
+
+def test_what_was_deleted_is_in_the_backup(filled: Store, command: Command) -> None:
+    filled.execute("INSERT INTO tombstones VALUES ('gone', 7)")
+    backup = filled.directory / "backup.jsonl"
+    assert command(f"dedup export {backup}", filled.environ).stderr == (
+        "3 files exported, 1 tombstones\n"
+    )
+    assert json.loads(backup.read_bytes().splitlines()[-1]) == {
+        "path": "gone", "version": 7, "deleted": True,
+    }  # fmt: skip
+    for left in filled.directory.glob("files.db*"):
+        left.unlink()
+    result = command(f"dedup import {backup}", filled.environ)
+    assert result.stdout.startswith("3 files imported, 1 tombstones, 0 were there")
+
+
 def test_export_and_import(filled: Store, command: Command) -> None:
     backup = filled.directory / "backup.jsonl"
     result = command(f"dedup export {backup}", filled.environ)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "3 files exported\n"
+    assert result.stderr == "3 files exported, 0 tombstones\n"
     lines = backup.read_bytes().splitlines()
     assert [json.loads(line)["path"] for line in lines[1:]] == ["a/b", "a/c", "d"]
     for left in filled.directory.glob("files.db*"):
         left.unlink()
     result = command(f"dedup import {backup}", filled.environ)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("3 files imported, 0 were there")
+    assert result.stdout.startswith("3 files imported, 0 tombstones, 0 were there")
     assert json.loads(command("dedup stats --json", filled.environ).stdout)["files"] == 3
     assert command("dedup verify", filled.environ).exit_code == 0
 

@@ -15,14 +15,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import structlog
 import trio
 
 from parparchik.dedup.keys import Keys
+from parparchik.errors import UpstreamError
 from tests.dedup.bed import DAY_S, Bed, hint, limits_of
 from tests.dedup.disk_bytes import disk_bytes
 from tests.dedup.metadata_stores import opened_sqlite
@@ -77,12 +79,21 @@ async def clean(bed: Bed) -> None:
     await bed.cleaner().clean()
 
 
+async def heal(bed: Bed) -> None:
+    file = await bed.store.stat("a")
+    assert file is not None
+    bed.bucket.objects.pop(file.blob.key, None)
+    with suppress(UpstreamError):
+        await bed.get("a")
+    await bed.put("a", OLD, 5)
+
+
 ACTS: MappingProxyType[str, Callable[[Bed], Awaitable[None]]] = MappingProxyType(
     {
         act.__name__: act
         for act in (
             *(new, overwrite, overwrite_gzip, duplicate, straight, hinted_duplicate),
-            *(delete, delete_shared, clean),
+            *(delete, delete_shared, clean, heal),
         )
     }
 )
@@ -127,6 +138,7 @@ async def play(directory: Path, act: str, kill: str) -> None:
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

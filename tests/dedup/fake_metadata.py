@@ -9,9 +9,11 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from parparchik.dedup import faults as names
 from parparchik.dedup.bounds import check_path, check_version, folders_above
+from parparchik.dedup.faults import Fault, faults_of
 from parparchik.dedup.keys import REST_S, Keys
-from parparchik.dedup.types import Blob, Claim, File, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 
 PAGE = 3
@@ -37,7 +39,8 @@ class FakeMetadata:
         self.claims: dict[str, Held] = {}
         self.waste: set[str] = set()
         self.deleted_at: dict[str, float] = {}
-        self.tombstones: dict[str, int] = {}
+        self.dead: dict[str, int] = {}
+        self.lost: set[str] = set()
         self.leader = ("", float("-inf"))
 
     # -- files ----------------------------------------------------------------------------------
@@ -49,7 +52,7 @@ class FakeMetadata:
 
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         self._work()
-        blob = self.stored.get(digest)
+        blob = None if digest in self.lost else self.stored.get(digest)
         key = blob.key if blob else self._free_key(digest, now_s)
         token = secrets.token_hex(16)
         self.claims[token] = Held(digest, key, now_s + life_s)
@@ -86,11 +89,13 @@ class FakeMetadata:
         if any(above in self.files for above in folders_above(path)) or self._below(path):
             raise PathConflict("a file stands where a folder would have to be")
         there = self.files.get(path, (None, ""))[0]
-        known = [version for version in (there, self.tombstones.get(path)) if version is not None]
+        known = [version for version in (there, self.dead.get(path)) if version is not None]
         newer = max(known, default=None) if imported else there
         if newer is not None and (newer > version_s or (imported and newer == version_s)):
             self._end(claim.token)
             return Written(there, done=False)
+        if blob.digest in self.lost:
+            self._heal(blob)
         self.stored.setdefault(blob.digest, blob)
         old = self.files.get(path)
         self.files[path] = (version_s, blob.digest)
@@ -108,7 +113,7 @@ class FakeMetadata:
         if old is not None and old[0] > version_s:
             return Written(old[0], done=False)
         if tombstone:
-            self.tombstones[path] = max(version_s, self.tombstones.get(path, version_s))
+            self.dead[path] = max(version_s, self.dead.get(path, version_s))
         if old is None:
             return Written(None, done=False)
         del self.files[path]
@@ -118,7 +123,22 @@ class FakeMetadata:
     async def tombstone(self, path: str) -> int | None:
         check_path(path)
         self._work()
-        return None if path in self.files else self.tombstones.get(path)
+        return None if path in self.files else self.dead.get(path)
+
+    async def bury(self, path: str, version_s: int) -> bool:
+        check_path(path)
+        check_version(version_s)
+        self._work()
+        if self.dead.get(path, version_s - 1) >= version_s:
+            return False
+        self.dead[path] = version_s
+        return True
+
+    async def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        self._work()
+        found = [Tombstone(path, version_s) for path, version_s in self.dead.items()]
+        for at in range(0, len(found), PAGE):
+            yield found[at : at + PAGE]
 
     async def list(self, folder: str, *, until_s: int) -> AsyncIterator[Sequence[File]]:
         check_path(folder)
@@ -139,14 +159,15 @@ class FakeMetadata:
         self._work()
         for token in [token for token, held in self.claims.items() if held.ends_at <= now_s]:
             self._end(token)
-        claimed = {held.digest for held in self.claims.values()}
+        kept = {held.digest for held in self.claims.values()} | self._referred()
         old = [
             digest
             for digest, since in sorted(self.orphaned_at.items(), key=lambda item: item[1])
-            if since < older_than_s and digest not in claimed
+            if since < older_than_s and digest not in kept
         ]
         for digest in old[:limit]:
             del self.orphaned_at[digest]
+            self.lost.discard(digest)
             self._discard(self.stored.pop(digest).key)
         return len(old[:limit])
 
@@ -172,6 +193,22 @@ class FakeMetadata:
         for at in range(0, len(found), PAGE):
             yield found[at : at + PAGE]
 
+    async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
+        self._work()
+        known = self.stored.get(blob.digest)
+        if known is None or known.key != blob.key or blob.digest in self.lost:
+            return False
+        self.lost.add(blob.digest)
+        return True
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        self._work()
+        known = self.stored.get(blob.digest)
+        if known is None or known.key != blob.key or blob.digest not in self.lost:
+            return False
+        self.lost.remove(blob.digest)
+        return True
+
     async def lead(self, owner: str, *, now_s: float, life_s: float) -> bool:
         self._work()
         if self.leader[0] != owner and self.leader[1] > now_s:
@@ -190,7 +227,33 @@ class FakeMetadata:
             stored_bytes=sum(blob.stored_bytes for blob in self.stored.values()),
             orphans=len(self.orphaned_at),
             garbage=len(self.waste),
+            lost=len(self.lost),
         )
+
+    async def integrity(self) -> Sequence[Fault]:
+        self._work()
+        used, orphans = self._referred(), set(self.orphaned_at)
+        below = [
+            path for path in self.files for above in folders_above(path) if above in self.files
+        ]
+        return faults_of([
+            (names.UNKNOWN_BLOB, sum(d not in self.stored for _, d in self.files.values())),
+            (names.BELOW_A_FILE, sum(above in self.files for above in below)),
+            (names.ORPHANS_WITH_FILES, len(orphans & used)),
+            (names.UNMARKED_ORPHANS, len(set(self.stored) - used - orphans)),
+            (names.NEEDED_GARBAGE, len(self.waste & self._used())),
+        ])  # fmt: skip
+
+    async def mend(self, *, now_s: float) -> int:
+        self._work()
+        used, needed = self._referred(), self.waste & self._used()
+        marked = set(self.orphaned_at) & used
+        unmarked = set(self.stored) - used - set(self.orphaned_at)
+        for digest in marked:
+            del self.orphaned_at[digest]
+        self.orphaned_at.update(dict.fromkeys(unmarked, now_s))
+        self.waste -= needed
+        return len(marked) + len(unmarked) + len(needed)
 
     async def check(self) -> None:
         self._work()
@@ -208,6 +271,9 @@ class FakeMetadata:
     def _below(self, folder: str) -> Sequence[str]:
         return [path for path in self.files if not folder or path.startswith(f"{folder}/")]
 
+    def _referred(self) -> set[str]:
+        return {digest for _, digest in self.files.values()}
+
     def _used(self) -> set[str]:
         blobs = {blob.key for blob in self.stored.values()}
         return blobs | {held.key for held in self.claims.values()}
@@ -224,6 +290,15 @@ class FakeMetadata:
         held = self.claims.pop(token, None)
         if held is not None:
             self._discard(held.key)
+
+    def _heal(self, blob: Blob) -> None:
+        """What was lost is stored again, at another key."""
+        old_key = self.stored[blob.digest].key
+        if old_key == blob.key:
+            raise ClaimLost("it was lost meanwhile")
+        self.stored[blob.digest] = blob
+        self.lost.remove(blob.digest)
+        self._discard(old_key)
 
     def _discard(self, key: str) -> None:
         if key not in self._used():

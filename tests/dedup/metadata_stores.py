@@ -19,6 +19,7 @@ from parparchik.dedup.types import Metadata
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.dedup.redis_process import shared_redis
 
+FILE_NAME = "metadata.db"
 Opened = Callable[[Path, Keys], AbstractAsyncContextManager[Metadata]]
 
 
@@ -29,7 +30,7 @@ async def opened_fake(directory: Path, keys: Keys) -> AsyncIterator[Metadata]:
 
 @asynccontextmanager
 async def opened_sqlite(directory: Path, keys: Keys) -> AsyncIterator[SqliteMetadata]:
-    store = await SqliteMetadata.open(Database(directory / "metadata.db"), keys)
+    store = await SqliteMetadata.open(Database(directory / FILE_NAME), keys)
     try:
         yield store
     finally:

@@ -16,6 +16,8 @@ import trio
 from parparchik.config.model import AuthConfig
 from parparchik.dedup import DedupMount, DedupStore, Permissions, PutLimits
 from parparchik.dedup.mount import Store
+from parparchik.dedup.recent import Recent
+from parparchik.dedup.types import File
 from parparchik.model import Answer, Request
 from parparchik.routes import Authenticator, presented_key
 from tests.dedup.fake_metadata import FakeMetadata
@@ -28,6 +30,22 @@ KEY = "a-key-that-nobody-guesses"
 Fields = Mapping[str, str]
 
 
+class Watched:
+    """`recent.Watched`: the metadata are in the `state` that a test says. `gets` counts."""
+
+    def __init__(self, metadata: FakeMetadata) -> None:
+        self._metadata = metadata
+        self.now: int | None = None
+        self.gets = 0
+
+    def state(self) -> int | None:
+        return self.now
+
+    async def get(self, path: str) -> File | None:
+        self.gets += 1
+        return await self._metadata.get(path)
+
+
 class MountScene:
     """`mount` at `path`, on `metadata` and `bucket`."""
 
@@ -38,11 +56,14 @@ class MountScene:
         api_keys: tuple[str, ...] = (),
         reading: bool = True,
         writing: bool = True,
+        memory_bytes: int = 0,
     ) -> None:
         self.path = path
         self.metadata = FakeMetadata()
         self.bucket = FakeBytes("dedup")
         self.dedup = DedupStore(self.metadata, self.bucket, PutLimits(), now=lambda: NOW_S)
+        self.watched = Watched(self.metadata)
+        self.recent = Recent(self.watched, memory_bytes, hit=self.dedup.count_hit)
         self.received: list[int] = []
         self.permissions = Permissions(
             Authenticator(AuthConfig(api_keys=api_keys)), reading=reading, writing=writing
@@ -55,6 +76,7 @@ class MountScene:
             self.path,
             store,
             self.permissions,
+            self.recent,
             received=self.received.append,
             now=lambda: NOW_S,
         )
@@ -128,8 +150,11 @@ async def mounted(
     api_keys: tuple[str, ...] = (),
     reading: bool = True,
     writing: bool = True,
+    memory_bytes: int = 0,
 ) -> AsyncIterator[MountScene]:
-    scene = MountScene(path, api_keys=api_keys, reading=reading, writing=writing)
+    scene = MountScene(
+        path, api_keys=api_keys, reading=reading, writing=writing, memory_bytes=memory_bytes
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(scene.dedup.run)
         yield scene

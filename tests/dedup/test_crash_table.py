@@ -17,6 +17,7 @@ import pytest
 import trio
 
 from parparchik.dedup.order import ORDER
+from parparchik.errors import UpstreamError
 from tests.dedup.bed import Bed
 from tests.dedup.crash_child import (
     ACTS,
@@ -57,8 +58,10 @@ def steps(act: str) -> Iterator[str]:
             yield f"{operation}/{name}/1"
 
 
+# Healing: a GET finds that S3 has lost what `a` has, and a PUT of that content stores it anew.
+HEALING = ["read/lost/1", *(f"put/{step.name}/1" for step in ORDER if step.operation == "put")]
 KILLS = [
-    *((act, kill) for act in ACTS for kill in steps(act)),
+    *((act, kill) for act in AFTER for kill in steps(act)),
     *((act, "s3/arriving/1") for act in ("new", "overwrite", "straight")),
     *((act, "s3/answering/1") for act in ("new", "overwrite", "straight")),
     # The first deletion of several, and the last.
@@ -121,7 +124,7 @@ def after(act: str, kill: str) -> dict[str, bytes | None]:
 
 
 def test_every_step_of_the_table_is_walked() -> None:
-    walked = {kill.rpartition("/")[0] for _, kill in KILLS}
+    walked = {kill.rpartition("/")[0] for kill in [*(kill for _, kill in KILLS), *HEALING]}
     assert {f"{step.operation}/{step.name}" for step in ORDER} <= walked
 
 
@@ -135,7 +138,7 @@ def test_killed(
     trio.run(look, tmp_path, act, kill, again)
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("act", AFTER)
 def test_not_killed(killer: subprocess.Popen[str], tmp_path: Path, act: str) -> None:
     trio.run(prepare, tmp_path)
     assert play(killer, tmp_path, act, "") == 0
@@ -158,6 +161,50 @@ async def look(directory: Path, act: str, kill: str, again: bool) -> None:
         await bed.put("goes on", NEW, 6)
         await bed.put("a", NEW, 7)
         assert await files(bed) == {**wanted, "goes on": NEW, "a": NEW}
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["and asked again", "and left"])
+@pytest.mark.parametrize("kill", HEALING)
+def test_killed_while_what_was_lost_is_stored_anew(
+    killer: subprocess.Popen[str], tmp_path: Path, kill: str, again: bool
+) -> None:
+    """Until the PUT is through, every file is listed, and those of the lost content cannot be read,
+    which is told as a failure; after it all can."""
+    trio.run(prepare, tmp_path)
+    assert play(killer, tmp_path, "heal", kill) == -9
+    trio.run(look_at_healing, tmp_path, kill == "put/referred/1", again)
+
+
+def test_not_killed_while_what_was_lost_is_stored_anew(
+    killer: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    trio.run(prepare, tmp_path)
+    assert play(killer, tmp_path, "heal", "") == 0
+    trio.run(look_at_healing, tmp_path, True, False)
+
+
+async def look_at_healing(directory: Path, is_healed: bool, again: bool) -> None:
+    async with reopened(directory) as bed:
+        assert (await bed.metadata.totals()).lost == (not is_healed)
+        if not is_healed:
+            with pytest.raises(UpstreamError, match="missing"):
+                await bed.get("a")
+            for path in BEFORE:
+                assert await bed.store.stat(path) is not None
+        if again:
+            await ACTS["heal"](bed)
+            is_healed = True
+        bed.late_s = 2 * FAR_S
+        report = await bed.cleaner().clean()
+        assert (report.led, report.failed, report.missing) == (True, 0, not is_healed)
+        if not is_healed:
+            await bed.put("another path", OLD, 1)
+            assert await bed.get("a") == OLD
+        await bed.store.delete("another path", 1)
+        bed.late_s = 4 * FAR_S
+        await bed.cleaner().clean()
+        assert await files(bed) == {**BEFORE, "a": OLD}
+        await exactly_referred(bed)
 
 
 @pytest.mark.parametrize("act", ["new", "straight"])

@@ -78,6 +78,20 @@ def renew_op(pair: Pair) -> Op:
     return Op(do)
 
 
+def lost_op(content: str, is_lost: bool) -> Op:
+    """Of whatever blob it is: marked lost, or sound again."""
+
+    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
+        blobs = [blob async for page in store.blobs() for blob in page]
+        return [
+            await (store.mark_lost(blob, now_s=now) if is_lost else store.mark_sound(blob))
+            for blob in blobs
+            if blob.digest == digest(content)
+        ]
+
+    return Op(do)
+
+
 def discard_op(grace: float, limit: int) -> Op:
     async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
         return await store.discard_orphans(older_than_s=now - grace, now_s=now, limit=limit)
@@ -108,6 +122,7 @@ async def state(store: Metadata, name: Callable[[str], str]) -> Any:
         [named(blob) async for page in store.blobs() for blob in page],
         sorted([name(key) for key in await store.garbage(limit=10_000)]),
         [await store.tombstone(path) for path in PATHS],
+        {dead async for page in store.tombstones() for dead in page},
         await store.totals(),
     )
 
@@ -198,6 +213,17 @@ class MetadataMachine(RuleBasedStateMachine):
     def delete(self, path: str, version: int, tombstone: bool) -> None:
         self.both(delete_op(path, version, tombstone))
 
+    @rule(content=contents, is_lost=st.booleans())
+    def lose(self, content: str, is_lost: bool) -> None:
+        self.both(lost_op(content, is_lost))
+
+    @rule(path=paths, version=versions)
+    def bury(self, path: str, version: int) -> None:
+        async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
+            return await store.bury(path, version)
+
+        self.both(Op(do))
+
     @rule(grace=st.sampled_from((0.0, 10.0)), limit=st.sampled_from((1, 100)))
     def discard_orphans(self, grace: float, limit: int) -> None:
         # Which of several goes is the store's choice.
@@ -266,6 +292,7 @@ class MetadataMachine(RuleBasedStateMachine):
                     st.builds(put_op, st.just(pair), paths, versions, st.booleans()),
                     st.builds(delete_op, paths, versions, st.booleans()),
                     st.builds(release_op, st.just(pair)),
+                    st.just(lost_op(pair.content, True)),
                     st.just(discard_op(0.0, 100)),
                 )
             )

@@ -25,7 +25,7 @@ FILES = {
     'b/ć "quoted"': (0, b"one " * 100),
     "empty": (9, b""),
 }
-HEAD = b'{"format":"parparchik dedup","version":1}\n'
+HEAD = b'{"format":"parparchik dedup","version":2}\n'
 
 
 async def exported(bed: Bed) -> list[bytes]:
@@ -36,7 +36,7 @@ async def exported(bed: Bed) -> list[bytes]:
 
     count = await export(bed.metadata, write)
     lines = b"".join(out).splitlines(keepends=True)
-    assert count == len(lines) - 1
+    assert sum(count) == len(lines) - 1
     return lines
 
 
@@ -84,6 +84,82 @@ async def test_out_and_in_again(tmp_path: Path, opened: Any) -> None:
         bed.late_s = 2 * DAY_S
         report = await bed.cleaner().clean()
         assert (report.unknown, report.missing, report.orphans) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("opened", STORES.values(), ids=STORES)
+async def test_what_was_deleted_stays_deleted(tmp_path: Path, opened: Any) -> None:
+    """Where a store falls through to another, tombstones are what keeps deleted files away."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    async with opened(tmp_path / "1", Keys()) as metadata, laid(metadata) as bed:
+        await fill(bed)
+        await bed.store.delete("b/c", 5, tombstone=True)
+        await bed.store.delete("never/here", -3, tombstone=True)
+        await bed.store.delete("empty", 100, tombstone=True)
+        await bed.put("empty", b"again", 50)
+        lines = await exported(bed)
+        bucket = bed.bucket
+    found = {
+        (line["path"], line["version"]) for line in map(json.loads, lines) if line.get("deleted")
+    }
+    assert found == {("b/c", 5), ("never/here", -3), ("empty", 100)}
+    async with opened(tmp_path / "2", Keys()) as metadata, laid(metadata, bucket) as bed:
+        assert await imported(bed, lines) == ImportReport(imported=3, tombstones=3)
+        for path, version_s in (("b/c", 5), ("never/here", -3), ("empty", 100)):
+            assert not (await bed.put(path, b"old", version_s, imported=True)).done
+        assert await bed.get("b/c") is None
+        assert await bed.get("never/here") is None
+        assert await bed.get("empty") == b"again"
+        assert (await bed.put("b/c", b"newer", 6, imported=True)).done
+        assert await imported(bed, lines) == ImportReport(imported=3, older=3)
+        assert await bed.get("b/c") == b"newer"
+
+
+async def test_a_tombstone_deletes_nothing_and_gives_way_to_a_newer_one() -> None:
+    async with laid() as bed:
+        await bed.put("a", b"here", 1)
+        await bed.store.delete("b", 9, tombstone=True)
+        lines = [HEAD] + [
+            json.dumps({"path": path, "version": 5, "deleted": True}).encode() + b"\n"
+            for path in ("a", "b")
+        ]
+        assert await imported(bed, lines) == ImportReport(tombstones=1, older=1)
+        assert await bed.get("a") == b"here"
+        assert not (await bed.put("b", b"old", 9, imported=True)).done
+
+
+async def test_what_is_deleted_while_it_is_exported_is_in_it() -> None:
+    async with laid() as bed:
+        await fill(bed)
+        out: list[bytes] = []
+
+        async def write(data: bytes) -> None:
+            if len(out) == 1:  # the head is written, and the files are read
+                await bed.store.delete("a", 5, tombstone=True)
+            out.append(data)
+
+        assert await export(bed.metadata, write) == (4, 1)
+        lines = b"".join(out).splitlines(keepends=True)
+    assert [line for line in lines if b'"path":"a"' in line and b"deleted" in line]
+
+
+async def test_an_export_of_the_first_version() -> None:
+    async with laid() as bed:
+        await fill(bed)
+        bucket = bed.bucket
+    lines = [b'{"format":"parparchik dedup","version":1}\n']
+    for path, (version_s, data) in FILES.items():
+        lines.append(
+            json.dumps(
+                {
+                    "path": path, "version": version_s, "digest": digest_of(data),
+                    "key": bed.key(data), "logical_bytes": len(data), "stored_bytes": 1,
+                }
+            ).encode() + b"\n"
+        )  # fmt: skip
+    async with laid(bucket=bucket) as bed:
+        assert await imported(bed, lines) == ImportReport(imported=4)
+        await all_there(bed)
 
 
 async def test_content_at_another_key_is_copied() -> None:
@@ -178,6 +254,11 @@ GOOD = {"path": "a", "version": 1, "digest": "ab" * 32}
         json.dumps({**GOOD, "version": "1"}).encode(),
         json.dumps({**GOOD, "version": 1.5}).encode(),
         json.dumps({**GOOD, "path": None}).encode(),
+        json.dumps({"path": "a", "version": 1}).encode(),
+        json.dumps({"path": "a", "version": 1, "deleted": "yes"}).encode(),
+        json.dumps({"path": "a", "version": 2**63, "deleted": True}).encode(),
+        json.dumps({"path": "", "version": 1, "deleted": True}).encode(),
+        json.dumps({"path": "a/../b", "version": 1, "deleted": True}).encode(),
         json.dumps({**GOOD, "path": ""}).encode(),
         json.dumps({**GOOD, "path": "a/../b"}).encode(),
         json.dumps({**GOOD, "path": "/a"}).encode(),
@@ -201,7 +282,13 @@ async def test_a_path_that_contradicts_is_told_of() -> None:
         assert (report.imported, report.bad) == (4, 1)
 
 
-@pytest.mark.parametrize("head", [b"", b"junk\n", b"{}\n", HEAD.replace(b"1", b"2")])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"", b"junk\n", b"{}\n", HEAD.replace(b"2", b"3"), HEAD.replace(b"2", b"0"),
+        HEAD.replace(b"parparchik", b"another"),
+    ],
+)  # fmt: skip
 async def test_what_is_no_export(head: bytes) -> None:
     async with laid() as bed:
         with pytest.raises(BadExport):

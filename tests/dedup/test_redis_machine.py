@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import invariant, rule
 
 from parparchik.dedup.redis import RedisMetadata
-from parparchik.dedup.types import Blob, File
+from parparchik.dedup.types import Blob, File, Tombstone
 from tests.dedup.metadata_scene import KEYS
 from tests.dedup.redis_process import shared_redis
 from tests.dedup.test_metadata_machine import MetadataMachine, paths, state, versions
@@ -67,6 +67,13 @@ class Elsewhere:
         for page in await self.there(pages):
             yield page
 
+    async def tombstones(self) -> AsyncIterator[Sequence[Tombstone]]:
+        async def pages() -> Sequence[Sequence[Tombstone]]:
+            return [page async for page in self.store.tombstones()]
+
+        for page in await self.there(pages):
+            yield page
+
 
 class RedisMachine(MetadataMachine):
     store: Any
@@ -87,6 +94,7 @@ class RedisMachine(MetadataMachine):
     def the_same_is_seen(self) -> None:
         async def run() -> None:
             assert await state(self.store, self.name) == await state(self.fake, str)
+            assert await self.other.integrity() == []
 
         trio.run(run)
 

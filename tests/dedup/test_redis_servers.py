@@ -154,6 +154,8 @@ async def test_all_keys_are_in_one_slot_and_none_expires(started: Started) -> No
             await claim(metadata, "w")
         await metadata.collected(await metadata.garbage(limit=1), now_s=NOW)
         await metadata.lead("me", now_s=NOW, life_s=1.0)
+        lost = (await claim(metadata, "1")).blob or pytest.fail("gone")
+        assert await metadata.mark_lost(lost, now_s=NOW)
         known = set(metadata._server._keys)
         assert all(key.startswith("{parparchik:/store/}:") for key in known)
         assert server.ask("DBSIZE") == f":{len(known)}"

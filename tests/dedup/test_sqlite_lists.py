@@ -44,7 +44,7 @@ def fill(database: Database) -> None:
     connection = database.writer()
     connection.execute("BEGIN")
     connection.executemany(
-        "INSERT INTO blobs VALUES (?, ?, ?, 10, 30, NULL)",
+        "INSERT INTO blobs VALUES (?, ?, ?, 10, 30, NULL, NULL)",
         ((number, digest(f"{number}"), f"{number}") for number in range(FILES // 10)),
     )
     connection.executemany(

@@ -3,19 +3,28 @@ them at the same time, some broken off by a crash, with cleaning in between."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parparchik.dedup.keys import Keys
 from parparchik.dedup.order import ORDER, Operation
 from parparchik.dedup.receive import NOTHING_EXPECTED
-from parparchik.errors import PathConflict, Unavailable
-from tests.dedup.bed import DAY_S, Bed, hint, laid, limits_of
-from tests.dedup.fake_metadata import FakeMetadata
+from parparchik.dedup.sqlite import SqliteMetadata
+from parparchik.dedup.sqlite_connection import Database
+from parparchik.dedup.types import File, Metadata
+from parparchik.dedup.verify import Verifier
+from parparchik.errors import MetadataUnavailable, PathConflict, Unavailable, UpstreamError
+from tests.dedup.bed import DAY_S, Bed, digest_of, hint, laid, limits_of
+from tests.dedup.metadata_stores import Opened, opened_fake, opened_redis
 from tests.fakes_bytes import BytesAsked
 
 CONTENTS = (b"", b"one" * 99, b"two" * 99, b"three" * 99)
@@ -72,6 +81,34 @@ class Clean:
         return files
 
 
+@dataclass(frozen=True)
+class Lose:
+    """S3 loses a content; a reader, or verifying, finds that, and whoever has the content uploads
+    it again, to a path of its own."""
+
+    data: bytes
+    verify: bool
+
+    async def act(self, bed: Bed) -> None:
+        file = await self._a_file(bed)
+        if file is None or bed.bucket.objects.pop(file.blob.key, None) is None:
+            return
+        if self.verify:
+            assert (await Verifier(bed.metadata, bed.bucket, now=bed.now).verify()).missing == 1
+        else:
+            with pytest.raises(UpstreamError, match="missing"):
+                await bed.get(file.path)
+        await bed.put(file.path, self.data, file.version_s)
+
+    async def _a_file(self, bed: Bed) -> File | None:
+        files = [file async for page in bed.store.list("", until_s=100) for file in page]
+        digest = digest_of(self.data)
+        return next((file for file in files if file.blob.digest == digest), None)
+
+    def apply(self, files: Files) -> Files:
+        return files
+
+
 Act = PutFile | DeleteFile | Clean
 
 
@@ -108,24 +145,48 @@ crashes = st.builds(
     lambda act, step: Crash(act, step.operation, step.name), acts, st.sampled_from(ORDER)
 )
 pairs = st.builds(AtOnce, st.tuples(acts, acts))
-sequences = st.lists(st.one_of(acts, acts, crashes, pairs), max_size=14)
+losses = st.builds(Lose, st.sampled_from(CONTENTS), st.booleans())
+sequences = st.lists(st.one_of(acts, acts, crashes, pairs, losses), max_size=14)
+Sequence = list[Act | Crash | AtOnce | Lose]
 
 
 class Killed(BaseException):
     """What nobody handles, as with a kill."""
 
 
+class Cut:
+    """A Metadata that can be cut off: then nothing that is done to it has any effect."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self.is_off = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_off:
+            return _away_in_pages if name in ("list", "blobs", "tombstones") else _away
+        return getattr(self._metadata, name)
+
+
+async def _away(*_: object, **__: object) -> None:
+    raise MetadataUnavailable("killed")
+
+
+async def _away_in_pages(*_: object, **__: object) -> AsyncIterator[None]:
+    raise MetadataUnavailable("killed")
+    yield
+
+
 async def crash(bed: Bed, crash: Crash) -> None:
     """From that step on, nothing that is done to S3 or the metadata has any effect."""
     metadata = bed.metadata
-    assert isinstance(metadata, FakeMetadata)
+    assert isinstance(metadata, Cut)
 
     async def gone(point: str, asked: BytesAsked) -> None:
         raise Unavailable("killed")
 
     def on_step(operation: Operation, name: str) -> None:
         if (operation, name) == (crash.operation, crash.step):
-            metadata.broken, bed.bucket.at = True, gone
+            metadata.is_off, bed.bucket.at = True, gone
             raise Killed
 
     bed.on_step = on_step
@@ -137,7 +198,7 @@ async def crash(bed: Bed, crash: Crash) -> None:
             raise
     except Killed:
         pass
-    metadata.broken, bed.bucket.at, bed.on_step = False, None, None
+    metadata.is_off, bed.bucket.at, bed.on_step = False, None, None
 
 
 async def seen(bed: Bed) -> Files:
@@ -151,8 +212,9 @@ async def seen(bed: Bed) -> Files:
     return found
 
 
-async def play(sequence: list[Act | Crash | AtOnce], memory_bytes: int) -> None:
-    async with laid(limits=limits_of(memory_bytes)) as bed:
+async def play(metadata: Metadata, sequence: Sequence, memory_bytes: int) -> None:
+    cut: Any = Cut(metadata)
+    async with laid(cut, limits=limits_of(memory_bytes)) as bed:
         files: Files = {}
         for event in sequence:
             if isinstance(event, Crash):
@@ -175,16 +237,49 @@ async def play(sequence: list[Act | Crash | AtOnce], memory_bytes: int) -> None:
         totals = await bed.metadata.totals()
         contents = {data for _, data in files.values()}
         assert (totals.files, totals.blobs) == (len(files), len(contents))
-        assert (totals.orphans, totals.garbage) == (0, 0)
+        assert (totals.orphans, totals.garbage, totals.lost) == (0, 0, 0)
+        assert await bed.metadata.integrity() == []
         assert totals.logical_bytes == sum(len(data) for _, data in files.values())
         if contents:  # else nobody can tell whose the objects are that nobody knows of
             assert len(bed.bucket.objects) == len(contents)
 
 
-@pytest.mark.parametrize("memory_bytes", [1 << 20, 10], ids=["spooled", "straight"])
+async def opened_and_played(opened: Opened, *how: Any) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with opened(Path(directory), Keys()) as metadata:
+            await play(metadata, *how)
+
+
+@asynccontextmanager
+async def opened_sqlite(directory: Path, keys: Keys) -> AsyncIterator[Metadata]:
+    """Power does not fail here, so no fsync is waited for."""
+    database = Database(directory / "metadata.db", synchronous="normal")
+    store = await SqliteMetadata.open(database, keys)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+sizes = pytest.mark.parametrize("memory_bytes", [1 << 20, 10], ids=["spooled", "straight"])
+
+
+@sizes
 @given(sequence=sequences)
 @settings(max_examples=300, deadline=None)
-def test_the_store_does_as_its_model(
-    memory_bytes: int, sequence: list[Act | Crash | AtOnce]
-) -> None:
-    trio.run(play, sequence, memory_bytes)
+def test_the_store_does_as_its_model(memory_bytes: int, sequence: Sequence) -> None:
+    trio.run(opened_and_played, opened_fake, sequence, memory_bytes)
+
+
+@sizes
+@given(sequence=sequences)
+@settings(max_examples=60, deadline=None)
+def test_the_store_on_sqlite_does_as_its_model(memory_bytes: int, sequence: Sequence) -> None:
+    trio.run(opened_and_played, opened_sqlite, sequence, memory_bytes)
+
+
+@sizes
+@given(sequence=sequences)
+@settings(max_examples=60, deadline=None)
+def test_the_store_on_redis_does_as_its_model(memory_bytes: int, sequence: Sequence) -> None:
+    trio.run(opened_and_played, opened_redis, sequence, memory_bytes)

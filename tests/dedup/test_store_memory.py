@@ -97,7 +97,7 @@ async def test_a_large_download() -> None:
         assert opened is not None
         read_bytes = 0
         while (block := await opened.content.read()) is not None:
-            read_bytes += len(block)  # type: ignore[arg-type]
+            read_bytes += len(block)
         opened.content.close()
         assert read_bytes == opened.size_bytes
         return read_bytes

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import AsyncIterator
 
+import pytest
+import trio
+
+from parparchik.dedup.faults import BELOW_A_FILE, ORPHANS_WITH_FILES
 from parparchik.dedup.reports import VerifyReport
+from parparchik.dedup.types import Blob
 from parparchik.dedup.verify import Verifier
-from parparchik.errors import Denied, MetadataUnavailable, Unavailable
+from parparchik.errors import Denied, MetadataUnavailable, Unavailable, UpstreamError
 from tests.dedup.bed import Bed, digest_of, laid, packed
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.fakes_bytes import BytesAsked
@@ -23,6 +28,12 @@ async def verified(bed: Bed, **how: float) -> VerifyReport:
     report = await Verifier(bed.metadata, bed.bucket).verify(**how)  # type: ignore[arg-type]
     assert bed.bucket.reading == 0
     return report
+
+
+async def listed(bed: Bed) -> AsyncIterator[str]:
+    async for page in bed.store.list("", until_s=100):
+        for file in page:
+            yield file.path
 
 
 async def test_all_is_sound() -> None:
@@ -62,6 +73,92 @@ async def test_a_missing_blob() -> None:
         report = await verified(bed)
         assert (report.checked, report.damaged, report.missing) == (20, 0, 1)
         assert [blob.digest for blob in report.bad_blobs] == [digest_of(CONTENTS[0])]
+
+
+async def test_what_is_not_what_it_was_is_lost_and_stored_anew() -> None:
+    async with laid() as bed:
+        await fill(bed)
+        del bed.bucket.objects[bed.key(CONTENTS[0])]
+        bed.bucket.put(bed.key(CONTENTS[1]), packed(CONTENTS[2]))
+        bed.bucket.failing_keys[bed.key(CONTENTS[3])] = lambda: Unavailable("500")
+        await verified(bed)
+        assert (await bed.metadata.totals()).lost == 2
+        assert len([path async for path in listed(bed)]) == 20
+        bed.bucket.failing_keys.clear()
+        stores = bed.bucket.count("store")
+        for number in range(4):
+            await bed.put(f"again/{number}", CONTENTS[number])
+        assert bed.bucket.count("store") == stores + 2
+        for number, data in enumerate(CONTENTS):
+            assert await bed.get(f"f/{number}") == data
+        report = await verified(bed)
+        assert (report.checked, report.missing, report.damaged, report.failed) == (20, 0, 0, 0)
+        assert (await bed.metadata.totals()).lost == 0
+
+
+async def test_what_is_there_again_is_lost_no_more() -> None:
+    async with laid() as bed:
+        await fill(bed)
+        key = bed.key(CONTENTS[0])
+        away = bed.bucket.objects.pop(key)
+        await verified(bed)
+        bed.bucket.objects[key] = away
+        assert await bed.get("f/0") == CONTENTS[0]  # it is tried all the same
+        report = await verified(bed)
+        assert (report.found, report.missing) == (1, 0)
+        assert (await bed.metadata.totals()).lost == 0
+        assert (await verified(bed)).found == 0
+
+
+class Slow(FakeMetadata):
+    """Others go on while it marks."""
+
+    async def mark_sound(self, blob: Blob) -> bool:
+        marked = await super().mark_sound(blob)
+        await trio.lowlevel.checkpoint()
+        return marked
+
+
+async def test_all_that_is_there_again_is_counted() -> None:
+    async with laid(Slow()) as bed:
+        await fill(bed)
+        away = dict(bed.bucket.objects)
+        bed.bucket.objects.clear()
+        assert (await verified(bed)).missing == 20
+        bed.bucket.objects.update(away)
+        assert (await verified(bed)).found == 20
+
+
+async def test_the_same_content_of_another_size_is_not_what_is_sent() -> None:
+    """Its size was told to clients; what is not of that size is lost to them."""
+    async with laid() as bed:
+        await fill(bed)
+        bed.bucket.put(bed.key(CONTENTS[0]), packed(CONTENTS[0]) + packed(b""))
+        with pytest.raises(UpstreamError, match="another size"):
+            await bed.get("f/0")
+        report = await verified(bed)
+        assert (report.damaged, report.found) == (1, 0)
+        await bed.put("again", CONTENTS[0])
+        assert await bed.get("f/0") == CONTENTS[0]
+
+
+async def test_faults_of_the_metadata_are_told_and_mended() -> None:
+    async with laid() as bed:
+        await fill(bed)
+        metadata = bed.metadata
+        assert isinstance(metadata, FakeMetadata)
+        metadata.orphaned_at[digest_of(CONTENTS[0])] = 0.0
+        metadata.files["f/0/below"] = (1, digest_of(CONTENTS[0]))
+        told = await verified(bed)
+        assert {(fault.what, fault.count) for fault in told.faults} == {
+            (ORPHANS_WITH_FILES, 1),
+            (BELOW_A_FILE, 1),
+        }
+        assert told.mended == 0
+        mended = await Verifier(bed.metadata, bed.bucket).verify(mend=True)
+        assert mended.mended == 1
+        assert [fault.what for fault in mended.faults] == [BELOW_A_FILE]
+        assert mended.checked == 20
 
 
 async def test_a_blob_that_is_collected_meanwhile_is_not_missing() -> None:
