@@ -71,7 +71,11 @@ _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
     show_default=True,
     help="With --local: what stands behind.",
 )
-@click.option("--entries", type=click.IntRange(2, 1_000_000), help="Of registry and start-up.")
+@click.option(
+    "--entries",
+    type=click.IntRange(2, 1_000_000),
+    help="Of registry and start-up; files of dedup-list.",
+)
 @click.option("--paths", type=_EXISTING, help="File of paths to ask for, one a line.")
 @click.option("--ca", type=_EXISTING, help="PEM file with the certificates to trust.")
 @click.option(

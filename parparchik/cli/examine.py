@@ -9,7 +9,7 @@ ignore them, possibly with what it held before another writer came. The name is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -17,34 +17,17 @@ from typing import Protocol
 import trio
 
 from parparchik.cli.anonymous import anonymous_status
-from parparchik.cli.grants import (
-    Grant,
-    list_bucket,
-    read_objects,
-    write_manifest,
-    write_objects,
-)
-from parparchik.errors import CredentialsRefused, Denied, Unavailable, UpstreamError
+from parparchik.cli.findings import Finding, Step, take
+from parparchik.cli.grants import list_bucket, read_objects, write_manifest, write_objects
+from parparchik.errors import Denied, UpstreamError
 from parparchik.model import ObjectStore
-from parparchik.registry import BadManifest, ConditionalWriter, Support, decode
+from parparchik.registry import ConditionalWriter, Support, decode
 from parparchik.rfc import format_iso8601
 from parparchik.s3.credentials import CredentialStatus
 
-_Work = Callable[[], Awaitable["Finding"]]
 _PROBE = b'{"note":"Written by `parparchik check`. It may be deleted."}\n'
 _MANIFEST_WRITE, _WRITE = "manifest write", "write"
 _NO_CONDITIONS = "one server only: this S3 has no conditional writes, so two could lose changes"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. `passed` None: worth knowing, and no failure. `grant` is set where
-    a permission is what is missing."""
-
-    step: str
-    passed: bool | None
-    detail: str
-    grant: Grant | None = None
 
 
 class CredentialSource(Protocol):
@@ -90,47 +73,37 @@ class Examination:
         self._some_key: str | None = None
 
     async def run(self) -> None:
-        """Every step, whatever S3 refused before, until S3 cannot be asked at all: then the rest
-        would only fail alike. Raises nothing of S3's."""
-        for step, work, grant in self._steps():
-            try:
-                finding = await work()
-            except (CredentialsRefused, Unavailable) as error:
-                self.findings.append(Finding(step, False, str(error)))
-                return  # whatever is asked next will fail of the same
-            except Denied as error:
-                finding = self._denied(step, error, grant)
-            except (UpstreamError, BadManifest) as error:
-                finding = Finding(step, False, str(error))
-            self.findings.append(finding)
+        """See `findings.take`."""
+        await take(self._steps(), self.findings, self._denied)
 
-    def _steps(self) -> list[tuple[str, _Work, Grant | None]]:
+    def _steps(self) -> list[Step]:
         bucket, purpose = self._store.bucket, self._purpose
-        steps: list[tuple[str, _Work, Grant | None]] = [
-            ("credentials", self._sign, None),
-            ("list", self._list, list_bucket(bucket)),
-            ("head", self._head, read_objects(bucket)),
+        steps = [
+            Step("credentials", self._sign),
+            Step("list", self._list, list_bucket(bucket)),
+            Step("head", self._head, read_objects(bucket)),
         ]
         if purpose.routes:
-            steps.append(("manifest read", self._read, read_objects(bucket)))
+            steps.append(Step("manifest read", self._read, read_objects(bucket)))
         if purpose.routes and self._may_write:
-            steps.append((_MANIFEST_WRITE, self._write, write_manifest(bucket)))
+            steps.append(Step(_MANIFEST_WRITE, self._write, write_manifest(bucket)))
         if purpose.uploads and self._may_write:
-            steps.append((_WRITE, self._upload, write_objects(bucket)))
+            steps.append(Step(_WRITE, self._upload, write_objects(bucket)))
         if purpose.routes and bucket.public:
-            steps.append(("anyone reads", self._read_as_anyone, None))
+            steps.append(Step("anyone reads", self._read_as_anyone))
         for key in purpose.pages:
-            steps.append(("page", partial(self._look_for, key), read_objects(bucket)))
+            steps.append(Step("page", partial(self._look_for, key), read_objects(bucket)))
         return steps
 
-    def _denied(self, step: str, error: Denied, grant: Grant | None) -> Finding:
+    def _denied(self, step: Step, error: Denied) -> Finding:
         """Without the permission to list, S3 says 403 for missing keys too."""
-        if step == "list" and self._denied_is_missing:
-            return Finding(step, None, "denied, which PARPARCHIK_DENIED_IS_MISSING allows for")
+        grant = step.grant
+        if step.name == "list" and self._denied_is_missing:
+            return Finding(step.name, None, "denied, which PARPARCHIK_DENIED_IS_MISSING allows for")
         if any(one.step == "list" and one.passed is False for one in self.findings):
-            is_write = step in (_MANIFEST_WRITE, _WRITE)
+            is_write = step.name in (_MANIFEST_WRITE, _WRITE)
             grant = grant if is_write else list_bucket(self._store.bucket)
-        return Finding(step, False, str(error), grant)
+        return Finding(step.name, False, str(error), grant)
 
     async def _sign(self) -> Finding:
         await self._credentials.load()

@@ -22,8 +22,8 @@ def list_bucket(bucket: Bucket) -> Grant:
     return Grant("s3:ListBucket", f"arn:aws:s3:::{bucket.name}")
 
 
-def read_objects(bucket: Bucket, *, anyone: bool = False) -> Grant:
-    return Grant("s3:GetObject", f"arn:aws:s3:::{bucket.name}/*", anyone)
+def read_objects(bucket: Bucket, prefix: str = "", *, anyone: bool = False) -> Grant:
+    return Grant("s3:GetObject", f"arn:aws:s3:::{bucket.name}/{prefix}*", anyone)
 
 
 def write_manifest(bucket: Bucket) -> Grant:
@@ -33,8 +33,12 @@ def write_manifest(bucket: Bucket) -> Grant:
     return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/{beside}")
 
 
-def write_objects(bucket: Bucket) -> Grant:
-    return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/*")
+def write_objects(bucket: Bucket, prefix: str = "") -> Grant:
+    return Grant("s3:PutObject", f"arn:aws:s3:::{bucket.name}/{prefix}*")
+
+
+def delete_objects(bucket: Bucket, prefix: str = "") -> Grant:
+    return Grant("s3:DeleteObject", f"arn:aws:s3:::{bucket.name}/{prefix}*")
 
 
 def policies(grants: Iterable[Grant]) -> list[tuple[str, str]]:

@@ -64,6 +64,19 @@ def test_check_of_the_object_gateway(
     assert buckets.get(buckets.public, key) is None
 
 
+def test_check_of_cache_peers(command: Command, buckets: Buckets, environ: dict[str, str]) -> None:
+    environ["ALLOWED_BUCKETS"] = f"{buckets.private}:read"
+    environ["PARPARCHIK_CACHE_PEERS"] = f"http://127.0.0.1:9,{buckets.environ['S3_ENDPOINT']}"
+    environ["PARPARCHIK_CACHE_PEER_KEY"] = key = "a-key-that-nobody-should-read"
+    result = command("check", environ)
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stdout.splitlines() if "cache peer" in line]
+    assert ["note" in line for line in told] == [True, True]
+    assert "http://127.0.0.1:9: " in told[0]
+    assert "failed" in told[0]
+    assert key not in result.output
+
+
 def test_check_without_writing(command: Command, buckets: Buckets, environ: dict[str, str]) -> None:
     environ["ALLOWED_BUCKETS"] = f"{buckets.private}:all"
     result = command("check --no-write", environ)

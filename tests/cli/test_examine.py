@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from parparchik.cli.examine import Examination, Finding, Purpose
+from parparchik.cli.examine import Examination, Purpose
+from parparchik.cli.findings import Finding
 from parparchik.cli.grants import Grant, policies
 from parparchik.errors import CredentialsRefused, NoBucket, NoCredentials, UpstreamError
 from parparchik.model import Bucket, ObjectHead
