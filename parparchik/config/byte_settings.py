@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parparchik.config import places, values
+from parparchik.config import peers, places, values
 from parparchik.config.setting import Setting
 from parparchik.config.sizes import GIB, KIB, MIB, PIB, TIB, byte_size
 from parparchik.config.values import integer, seconds
@@ -45,6 +45,19 @@ BYTE_SETTINGS: tuple[Setting, ...] = (
             unit="bytes", doc="Smaller objects are not compressed"),
     Setting("cache.compress_max", "PARPARCHIK_CACHE_COMPRESS_MAX", byte_size(0, GIB),
             unit="bytes", doc="Larger objects are not compressed"),
+    Setting("cache.peers", "PARPARCHIK_CACHE_PEERS", peers.urls,
+            "URLs of the other hosts whose caches are told of every write and purge, separated by"
+            " commas; the host itself may be among them"),
+    Setting("cache.peer_key", "PARPARCHIK_CACHE_PEER_KEY", values.visible, secret=True,
+            doc="Key that lets hosts tell each other so, the same on all; not set: the first of"
+            " `PARPARCHIK_API_KEYS`"),
+    Setting("cache.peer_wait", "PARPARCHIK_CACHE_PEER_WAIT", peers.wait, unit="s",
+            doc="How long a write waits for the peers that answer to have forgotten; 0: not at"
+            " all"),
+    Setting("cache.peer_timeout", "PARPARCHIK_CACHE_PEER_TIMEOUT", seconds(above=0), unit="s",
+            doc="Time for a peer to answer; one that does not is asked again, ever later"),
+    Setting("cache.peer_queue", "PARPARCHIK_CACHE_PEER_QUEUE", integer(1, 1_000_000),
+            "Changes that may wait for a peer; beyond it, it forgets whole buckets"),
     Setting("", "PARPARCHIK_OBJECTS", values.boolean,
             "The object gateway; on where `[objects]` or its buckets are set, else off"),
     Setting("objects.mount", "PARPARCHIK_OBJECTS_MOUNT", places.own_mount,
@@ -55,8 +68,9 @@ BYTE_SETTINGS: tuple[Setting, ...] = (
             " `public:read,private:all,local:all`"),
     Setting("objects.max_uploads", "PARPARCHIK_OBJECTS_MAX_UPLOADS", integer(1, 65_535),
             "Uploads at a time; beyond it 503"),
-    Setting("objects.max_upload", "PARPARCHIK_OBJECTS_MAX_UPLOAD", byte_size(0, 5 * TIB),
-            unit="bytes", doc="Larger uploads are 413"),
+    Setting("objects.max_upload", "PARPARCHIK_OBJECTS_MAX_UPLOAD", byte_size(0, 312 * GIB),
+            unit="bytes", doc="Larger uploads are 413. S3 takes 10,000 parts, and what is held of"
+            " an upload is 32 MiB: so 312 GiB at most, 156 GiB without a `Content-Length`"),
     Setting("objects.upload_timeout", "PARPARCHIK_OBJECTS_UPLOAD_TIMEOUT", seconds(above=0),
             unit="s", doc="A client that sends nothing of its upload for this long is given up"),
     Setting("objects.compress_min", "PARPARCHIK_OBJECTS_COMPRESS_MIN", byte_size(0, GIB),

@@ -22,6 +22,8 @@ DEDUP_SETTINGS: tuple[Setting, ...] = (
             "Folders of two digits in a key: 2 is `ab/cd/<sha256>`"),
     Setting("dedup.compression_level", "PARPARCHIK_DEDUP_COMPRESSION_LEVEL", integer(0, 9),
             "gzip's level for uploads that come without it"),
+    Setting("dedup.memory", "PARPARCHIK_DEDUP_MEMORY", byte_size(0, TIB), unit="bytes",
+            doc="How much each worker keeps of small files (64 KiB) read lately; 0: nothing"),
     Setting("dedup.spool_directory", "PARPARCHIK_DEDUP_SPOOL_DIR", values.path,
             "Where uploads wait while their hash is not known; not set: the system's directory"
             " for temporary files"),

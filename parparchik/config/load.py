@@ -24,6 +24,7 @@ from parparchik.config.model import (
     ServerConfig,
 )
 from parparchik.config.objects import make_objects
+from parparchik.config.peers import with_peers
 from parparchik.config.section import section
 from parparchik.config.sinks import make_sinks
 from parparchik.config.sites import NamedSite, check_places, make_sites, site_cautions
@@ -91,7 +92,7 @@ def load(
         auth=auth,
         limits=section("limits", LimitsConfig(), given),
         log=section("log", LogConfig(), given),
-        cache=section("cache", CacheConfig(), given),
+        cache=_cache(given, auth),
         sinks=make_sinks(given, document, sinks),
         sites=tuple(one.site for one in sites),
         objects=objects,
@@ -153,6 +154,11 @@ def _check_tls(server: ServerConfig, given: Given) -> None:
 
 def _label_of(given: Given, name: str, otherwise: str) -> str:
     return given.label(name) if name in given else otherwise
+
+
+def _cache(given: Given, auth: AuthConfig) -> CacheConfig:
+    cache = section("cache", CacheConfig(), given)
+    return with_peers(cache, auth, given.label("cache.peers")) if cache.peers else cache
 
 
 def _check_cache(cache: CacheConfig, given: Given) -> None:

@@ -171,7 +171,8 @@ class ServerConfig:
 @dataclass(frozen=True, slots=True)
 class CacheConfig:
     """How much of the objects' bytes is kept, where, and for how long. `directory` None: in memory
-    alone."""
+    alone. `peers` are the URLs of other hosts that are told what was changed, `peer_key` opens
+    that, and nothing else, here and there."""
 
     memory_bytes: int = 300 << 20
     memory_object_bytes: int = 1 << 20  # larger pieces stay on disk alone, where there is one
@@ -189,6 +190,11 @@ class CacheConfig:
     compress: bool = True
     compress_min_bytes: int = 1024
     compress_max_bytes: int = 16 << 20
+    peers: tuple[str, ...] = ()
+    peer_key: str = field(default="", repr=False)
+    peer_wait_s: float = 1.0  # of a write, for the peers to have forgotten; 0: it does not wait
+    peer_timeout_s: float = 5.0  # of one request to a peer
+    peer_queue: int = 10_000  # changes that wait for one peer; beyond it whole buckets do
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,7 @@ class SiteConfig:
     spa: str = ""
     clean_urls: bool = False
     listing: bool = False
+    listings_per_second: float = 20  # asked of S3; 0: any number
     precompressed: bool = False
     reject_query_strings: bool = False
     needs_key: bool = False  # one of the API keys
@@ -230,7 +237,7 @@ class ObjectsConfig:
     allowed_buckets: tuple[tuple[str, Permission], ...]
     mount: str = "/objects/"
     max_uploads: int = 64
-    max_upload_bytes: int = 300 << 30  # 10,000 parts that fit in memory two at a time
+    max_upload_bytes: int = 300 << 30  # in 10,000 parts, each of which fits in memory
     upload_timeout_s: float = 60.0  # without a byte from the client
     compress_min_bytes: int = 1 << 20
 
@@ -247,6 +254,7 @@ class DedupConfig:
     prefix: str = ""
     key_depth: int = 2
     compression_level: int = 6
+    memory_bytes: int = 32 << 20
     spool_directory: Path | None = None
     spool_bytes: int = 8 << 30
     max_upload_bytes: int = 8 << 30

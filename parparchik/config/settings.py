@@ -36,7 +36,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.workers", "PARPARCHIK_WORKERS", values.workers,
             "Processes that answer requests; `auto`: one for each processor"),
     Setting("server.max_connections", "PARPARCHIK_MAX_CONNECTIONS", integer(1, 1_000_000),
-            "Connections of clients at most, of plain ones and of TLS each; more wait to be taken"),
+            "Connections of clients at most, all ports together; more wait to be taken. No more"
+            " than the limit of open files leaves room for"),
     Setting("server.header_timeout", "PARPARCHIK_HEADER_TIMEOUT", seconds(above=0), unit="s",
             doc="Time for a TLS handshake, and for a request's line and headers to arrive"),
     Setting("server.idle_timeout", "PARPARCHIK_IDLE_TIMEOUT", seconds(above=0), unit="s",

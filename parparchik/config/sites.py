@@ -18,7 +18,7 @@ _SHORT_KEY = 16  # characters, as for API keys
 MANAGEMENT_PATHS = (
     *("/status", "/readiness", "/redines", "/healthcheck", "/helthcheck", "/health", "/stats"),
     *("/list", "/update", "/relocate", "/metrics"),
-    *("/cache/purge", "/cache/stats", "/cache/warm"),
+    *("/cache/purge", "/cache/stats", "/cache/warm", "/cache/forget"),
 )
 
 

@@ -39,6 +39,9 @@ SITE_SETTINGS: tuple[Setting, ...] = (
             " file: the application's"),
     Setting("site.clean_urls", "", values.boolean, "`/about` is `about.html`"),
     Setting("site.listing", "", values.boolean, "Folders without an index are listed"),
+    Setting("site.listings_per_second", "", integer(0, 10_000),
+            "Listings asked of S3 at most; who comes too early waits, up to 5 s, beyond it 503. 0:"
+            " any number. Each worker has its share"),
     Setting("site.precompressed", "", values.boolean, "Siblings `.br`, `.zst` and `.gz` go to those"
             " who accept them"),
     Setting("site.reject_query_strings", "", values.boolean, "400 for requests with a query"),

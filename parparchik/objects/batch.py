@@ -68,7 +68,7 @@ class Existing(msgspec.Struct, frozen=True):
     exists: bool
     size: int
     etag: str
-    last_modified: str
+    last_modified: str | None
     content_type: str
 
 
@@ -138,7 +138,7 @@ class Batch:
             return _failed(key, error)
         if said is None:
             return Missing(key)
-        modified = format_iso8601(said.last_modified_s)
+        modified = format_iso8601(said.last_modified_s) if said.last_modified_s else None
         return Existing(key, True, said.size_bytes, said.etag, modified, said.content_type)
 
     def _check(self, bucket: str, key: str) -> None:

@@ -52,6 +52,9 @@ def storing_of(request: Request) -> Storing:
         raise ClientError("a PUT stores a whole object: Content-Range is not taken")
     if b"aws-chunked" in request.header(b"content-encoding").lower():
         raise Unsupported("a body in signed chunks (aws-chunked) is not understood here")
+    # S3 knows no other; RADOS Gateway would take one, and overwrite what it is to keep.
+    if request.header(b"if-none-match") not in (b"", b"*"):
+        raise Unsupported("If-None-Match of a PUT can only be *")
     md5, sha256 = announced(request)
     kept = ((name, request.header(name)) for name in KEPT)
     headers = [(name.decode(), _text(name, value)) for name, value in kept if value]

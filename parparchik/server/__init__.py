@@ -6,14 +6,15 @@ HTTP server there is.
 
 from parparchik.server.dedup_rooms import DedupParts
 from parparchik.server.dedup_tools import open_dedup
-from parparchik.server.exposure import exposed_buckets, writable_buckets
+from parparchik.server.exposure import exposed_buckets, is_dedup_open, writable_buckets
 from parparchik.server.log import configure_logging, configured_secrets
+from parparchik.server.s3_rooms import S3, build_s3, open_stores
 from parparchik.server.serve import serve
 from parparchik.server.signals import StoppedAtOnce
 from parparchik.server.tls import Certificate
-from parparchik.server.wire import build_s3, open_stores
 
 __all__ = [
+    "S3",
     "Certificate",
     "DedupParts",
     "StoppedAtOnce",
@@ -21,6 +22,7 @@ __all__ = [
     "configure_logging",
     "configured_secrets",
     "exposed_buckets",
+    "is_dedup_open",
     "open_dedup",
     "open_stores",
     "serve",

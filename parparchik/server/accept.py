@@ -18,12 +18,15 @@ log = structlog.get_logger(__name__)
 
 
 class Acceptor:
-    """`handle` owns the non-blocking socket that it is given, and lets no failure out. `pauses`
-    counts the times that no more were taken."""
+    """`handle` owns the non-blocking socket that it is given, and lets no failure out. Connections
+    `elsewhere` count as its own. `pauses` counts the times that no more were taken."""
 
-    def __init__(self, handle: Handle, *, max_connections: int) -> None:
+    def __init__(
+        self, handle: Handle, *, max_connections: int, elsewhere: Callable[[], int] = lambda: 0
+    ) -> None:
         self._handle = handle
         self._max_connections = max_connections
+        self._elsewhere = elsewhere
         self.pauses = 0
         self._open = 0
         self._accepting = trio.CancelScope()
@@ -59,9 +62,9 @@ class Acceptor:
     async def _accept(self, listening: socket.socket) -> None:
         exhausted = False
         while True:
-            if self._open >= self._max_connections:
+            if not self._has_room():
                 self.pauses += 1
-            while self._open >= self._max_connections:  # noqa: ASYNC110  who leaves tells nobody
+            while not self._has_room():  # noqa: ASYNC110  who leaves tells nobody
                 await trio.sleep(PAUSE_S)
             await trio.lowlevel.wait_readable(listening)
             try:
@@ -73,6 +76,14 @@ class Acceptor:
                     self.pauses += 1
                     log.warning("accepting pauses", reason=error.strerror or str(error))
                 await trio.sleep(PAUSE_S)
+
+    @property
+    def taken(self) -> int:
+        """What counts against the limit."""
+        return self._open
+
+    def _has_room(self) -> bool:
+        return self._open + self._elsewhere() < self._max_connections
 
     def _take(self, listening: socket.socket) -> bool:
         """Whether a connection was waiting."""

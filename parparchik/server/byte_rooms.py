@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from parparchik.cache import CacheStatistics, DiskStatistics, DiskStore, ObjectCache, Policy
 from parparchik.config.model import CacheConfig, Config
@@ -12,7 +13,7 @@ from parparchik.delivery import CachedRelay, Deliverer
 from parparchik.model import Bucket
 from parparchik.objects import Gateway, GatewayStatistics
 from parparchik.routes import Authenticator, Relay
-from parparchik.server.shared_cache import Others, SharedCache
+from parparchik.server.shared_cache import Others, Outdated, SharedCache
 from parparchik.server.supervise import BackgroundTask
 from parparchik.site import Site
 from parparchik.web import CacheControl, Place
@@ -99,6 +100,7 @@ def build_byte_rooms(
             compress_min_bytes=compress_min_bytes,
             hides=_reserved(buckets.get(site.bucket)),
         )
+        cache.tell(partial(_tell_site, mounted))
         places.append(Place(site.host, site.mount, mounted))
     gateway = None
     if config.objects is not None:
@@ -121,6 +123,10 @@ def build_byte_rooms(
         relays=dict.fromkeys(_relayed(config), relay),
         control=CacheControl(cache, tuple(objects), policy),
     )
+
+
+def _tell_site(site: Site, outdated: Outdated) -> None:
+    site.forget(outdated.names, outdated.below)
 
 
 def policy_of(settings: CacheConfig) -> Policy:

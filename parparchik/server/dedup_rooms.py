@@ -24,6 +24,7 @@ from parparchik.dedup import (
     OpenedMetadata,
     Permissions,
     PutLimits,
+    Recent,
     SpoolLimits,
     StoreHealth,
 )
@@ -110,6 +111,7 @@ def build_dedup_rooms(
         Permissions(
             authenticator, reading=settings.read_needs_key, writing=settings.write_needs_key
         ),
+        Recent(parts.metadata, settings.memory_bytes, hit=parts.store.count_hit),
         received=received,
     )
     # Below the root `/list` is the list of all files.

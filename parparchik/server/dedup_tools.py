@@ -10,7 +10,7 @@ import trio
 from parparchik.config.model import Config
 from parparchik.errors import ConfigError
 from parparchik.server.dedup_rooms import DedupParts, build_dedup_parts
-from parparchik.server.wire import build_s3
+from parparchik.server.s3_rooms import build_s3
 
 
 @asynccontextmanager

@@ -35,13 +35,17 @@ def writable_banner(config: Config, buckets: tuple[str, ...]) -> tuple[str, ...]
     )
 
 
+def is_dedup_open(config: Config) -> bool:
+    """Whether anybody who reaches this server may change the dedup store."""
+    if config.dedup is None or _is_loopback(config.server.host):
+        return False
+    return not (config.auth.api_keys and config.dedup.write_needs_key)
+
+
 def open_dedup_banner(config: Config) -> tuple[str, ...]:
-    """What to tell the operator where anybody who reaches this server may change the dedup store;
-    nothing where not."""
+    """What to tell the operator where `is_dedup_open`; nothing where not."""
     dedup, server = config.dedup, config.server
-    if dedup is None or _is_loopback(server.host):
-        return ()
-    if config.auth.api_keys and dedup.write_needs_key:
+    if dedup is None or not is_dedup_open(config):
         return ()
     return (
         f"EVERYBODY WHO REACHES {server.host}:{server.port} CAN STORE AND DELETE FILES AT"

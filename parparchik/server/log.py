@@ -97,6 +97,7 @@ def configured_secrets(config: Config, environ: Mapping[str, str] | None = None)
     secrets = list(config.auth.api_keys)
     secrets += [(environ or {}).get(name, "") for name in SECRET_VARIABLES]
     secrets += [site.auth_key for site in config.sites]
+    secrets.append(config.cache.peer_key)
     for sink in config.sinks.sinks:
         secrets += [sink.token, urlsplit(sink.url).password or ""]
     if config.dedup is not None:

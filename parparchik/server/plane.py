@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -20,7 +20,7 @@ from parparchik.access import AccessLog, RateLimiter, RequestIds
 from parparchik.config.model import ServerConfig
 from parparchik.edge import Edge, Limits
 from parparchik.metrics import ConnectionStatistics
-from parparchik.model import Question, Request
+from parparchik.model import Answer, Question, Request, Upload
 from parparchik.server.accept import Acceptor
 from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import speaks_tls
@@ -31,16 +31,20 @@ from parparchik.web import ASGIApp
 Ask = Callable[[Request], Question | None]
 """What a GET or a HEAD asks; None where that is for Hypercorn's app to answer."""
 
+Act = Callable[[Request], Callable[[Upload], Awaitable[Answer]] | None]
+"""What does that which any other method wants; None likewise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answering:
     """What is asked: about files by the edge, about everything by Hypercorn; and where that is
-    recorded. `limiter` is the edge's to ask; the app asks it itself."""
+    recorded. `limiter` is the edge's to ask; the app asks it itself. `act` is asked by the edge."""
 
     ask: Ask
     app: ASGIApp
     access: AccessLog
     limiter: RateLimiter | None = None
+    act: Act = lambda request: None
 
 
 class Answerer(Protocol):
@@ -74,6 +78,7 @@ class Plane:
         )
         self._edge = Edge(
             ask=answering.ask,
+            act=answering.act,
             hand_over=self._connections.hand_over,
             access=answering.access,
             request_ids=request_ids,
@@ -84,8 +89,13 @@ class Plane:
                 idle_timeout_s=config.idle_timeout_s,
                 write_timeout_s=config.write_timeout_s,
             ),
+            elsewhere=lambda: self._tls.taken,
         )
-        self._tls = Acceptor(self._serve_tls, max_connections=config.max_connections)
+        self._tls = Acceptor(
+            self._serve_tls,
+            max_connections=config.max_connections,
+            elsewhere=lambda: self._edge.taken,
+        )
 
     @property
     def count(self) -> int:
@@ -103,7 +113,12 @@ class Plane:
         answering = application.answering
         self._connections.app = answering.app
         self._connections.house.access = answering.access
-        self._edge.renew(ask=answering.ask, access=answering.access, limiter=answering.limiter)
+        self._edge.renew(
+            ask=answering.ask,
+            act=answering.act,
+            access=answering.access,
+            limiter=answering.limiter,
+        )
 
     async def serve(
         self,

@@ -152,6 +152,7 @@ class Reloader:
             scope.cancel()
             log.error("settings refused, the running ones stay", reason=str(error))  # noqa: TRY400
             return
+        self._process.peers.use(new.config)
         old, old_scope = self._alive[-1], self._scope
         self._alive.append(new)
         self._scope = scope

@@ -15,6 +15,12 @@ from parparchik.config import Loaded
 from parparchik.config.model import Config
 from parparchik.registry import PersistFailed, Service
 from parparchik.server.byte_rooms import CACHE_DIR
+from parparchik.server.descriptors import (
+    allot,
+    descriptor_limit,
+    raise_descriptor_limit,
+    within_limit,
+)
 from parparchik.server.exposure import (
     exposed_buckets,
     exposure_banner,
@@ -26,14 +32,9 @@ from parparchik.server.listen import listen, url_of
 from parparchik.server.log import access_lines, configure_logging, configured_secrets
 from parparchik.server.progress import Show, report_progress
 from parparchik.server.reload import Lives, Reloader
+from parparchik.server.s3_rooms import build_s3
 from parparchik.server.signals import obey_signals
-from parparchik.server.wire import (
-    Application,
-    Process,
-    build_application,
-    build_plane,
-    build_s3,
-)
+from parparchik.server.wire import Application, Process, build_application, build_plane
 from parparchik.server.workers import WorkerGroup, worker_count
 
 FLUSH_AT_LEAST_S = 5.0
@@ -81,11 +82,12 @@ async def serve(
     """
     configure_logging(config.log, secrets=configured_secrets(config, environ))
     _introduce(config, warnings)
+    raise_descriptor_limit()
     process = Process()
 
     def build(config: Config) -> Application:
         lines = access_lines(config.log, secrets=configured_secrets(config, environ))
-        s3 = build_s3(config, environ)
+        s3 = build_s3(within_limit(config) if alone else config, environ)
         return build_application(config, s3, process, lines, keeps_objects=alone)
 
     alone = worker_count(config.server) == 1
@@ -93,7 +95,8 @@ async def serve(
     answers: Answers
     lives: Lives
     if alone:
-        answers = lives = build_plane(config.server, application, process)
+        fitting = allot(config, descriptor_limit()).of(config)
+        answers = lives = build_plane(fitting.server, application, process)
         if application.directory is not None:
             await check_directory(application.directory, CACHE_DIR)
     else:
@@ -102,6 +105,8 @@ async def serve(
     sockets = await listen(config.server, environ)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
+        process.peers.use(config)
+        nursery.start_soon(process.supervisor.run, "cache peers", process.peers.run)
         scope = await nursery.start(application.run)
         reloader = Reloader(
             *(application, scope, process, lives),

@@ -6,7 +6,7 @@ ask again is safe.
 
 The other caches are those of the other workers (`workers.caches`), or, while the settings of a
 process change, the one of the application before: requests that it was asked are still under way,
-an upload among them.
+an upload among them. Those of other hosts are a matter of their own (`peered_caches`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import trio
+
 from parparchik.cache import Absent, Coding, Forgot, Found, ObjectCache, Policy, Wanted
 from parparchik.content import ObjectName
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """What was changed at S3: these objects, and all whose key begins so: (bucket, prefix)."""
+    """What was changed at S3: these objects, and all whose key begins so: (bucket, prefix).
+    `by_peer`: another host has said so, and has told all that are to know."""
 
     names: tuple[ObjectName, ...] = ()
     below: tuple[tuple[str, str], ...] = ()
+    by_peer: bool = False
 
 
 class Others(Protocol):
@@ -44,6 +48,7 @@ class SharedCache:
     def __init__(self, cache: ObjectCache, others: Others) -> None:
         self._cache = cache
         self._others = others
+        self._listeners: list[Callable[[Outdated], object]] = []
         self.find_nowait = cache.find_nowait  # one call less for every request
         self.variant_nowait = cache.variant_nowait
 
@@ -64,13 +69,28 @@ class SharedCache:
         """Likewise."""
         return await self._forget_all(Outdated(below=((bucket, prefix),)))
 
+    def tell(self, listener: Callable[[Outdated], object]) -> None:
+        """Whatever else is known here of objects: it is told of every change as the cache is."""
+        self._listeners.append(listener)
+
+    async def forget_for_peer(
+        self, names: tuple[ObjectName, ...], below: tuple[tuple[str, str], ...]
+    ) -> int:
+        """Both, of what was changed through another host. Raises Unavailable likewise."""
+        return await self._forget_all(Outdated(names, below, by_peer=True))
+
     async def _forget_all(self, outdated: Outdated) -> int:
-        own = await self.forget(outdated)
-        others = await self._others.forget(outdated, self, settled=own.settled)
+        """All of it, or another cache goes on with the bytes of before: S3 has the change by now,
+        whoever asked for it may be gone. Each part has a limit of its own."""
+        with trio.CancelScope(shield=True):
+            own = await self.forget(outdated)
+            others = await self._others.forget(outdated, self, settled=own.settled)
         return max(own.objects, others)
 
     async def forget(self, outdated: Outdated) -> Forgot:
         """Forget it here alone: at once, and for good where the disk says so in time."""
+        for listener in self._listeners:
+            listener(outdated)
         return await self._cache.forget(outdated.names, outdated.below)
 
 

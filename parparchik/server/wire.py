@@ -5,8 +5,8 @@ What a room asks for as a Protocol or a callable, it is given here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,19 +21,18 @@ from parparchik.access import (
     RequestIds,
     TrustedProxies,
 )
-from parparchik.config.model import Config, ServerConfig
-from parparchik.content import ObjectBytes
-from parparchik.errors import NoCredentials
+from parparchik.config.model import AuthConfig, Config, ServerConfig
 from parparchik.metrics import ConnectionStatistics, Exposition, Sum, Traffic, no_dedup
-from parparchik.model import ObjectStore
+from parparchik.peers import Peers
 from parparchik.registry import Service, ServiceStatistics
 from parparchik.routes import Authenticator, Lookup, Responder
 from parparchik.s3 import S3Client, S3Statistics, pass_on_traceparent
-from parparchik.s3.credentials import CredentialStores
-from parparchik.server.byte_rooms import ByteRooms, build_byte_rooms, serves_bytes
+from parparchik.server.byte_rooms import ByteRooms, build_byte_rooms
 from parparchik.server.dedup_rooms import DedupRooms, build_dedup_rooms
+from parparchik.server.peered_caches import PeeredCaches
 from parparchik.server.plane import Answering, Plane
 from parparchik.server.readiness import Ending, ProcessReadiness
+from parparchik.server.s3_rooms import S3
 from parparchik.server.shared_cache import Siblings
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate
@@ -44,6 +43,7 @@ from parparchik.web import (
     Front,
     Management,
     Mounts,
+    Peering,
     Readiness,
     RegistryService,
     create_management,
@@ -51,69 +51,6 @@ from parparchik.web import (
 from parparchik.web import Exposition as Scrapes
 
 READY_POLL_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class S3:
-    """All that speaks to S3. `stores` are the buckets with routes; `objects` has every bucket by
-    its name, where bytes are served; `dedup_lister` is the dedup store's. `tasks` have to run for
-    it to go on working."""
-
-    client: S3Client
-    stores: tuple[ObjectStore, ...]
-    credentials: CredentialStores
-    objects: Mapping[str, ObjectBytes] = field(default_factory=dict)
-    dedup_lister: ObjectStore | None = None
-
-    @property
-    def tasks(self) -> tuple[tuple[str, BackgroundTask], ...]:
-        return (
-            ("s3 connections", self.client.run),
-            *(("s3 credentials", store.run) for store in self.credentials),
-        )
-
-    async def first_credentials(self) -> None:
-        """Returns when every source has been asked once, whatever came of it."""
-        for store in self.credentials:
-            with suppress(NoCredentials):
-                await store.load()
-
-
-def build_s3(config: Config, environ: Mapping[str, str]) -> S3:
-    """Clients for the configured buckets, in their order; nothing is asked yet. Raises
-    ConfigError."""
-    client = S3Client(config.s3)
-    region = config.region
-    credentials = CredentialStores(environ, client.http, region=region)
-    stores = tuple(
-        client.bucket(bucket, credentials.for_endpoint(bucket.endpoint).current)
-        for bucket in config.buckets
-    )
-    bucket_objects = {
-        each.bucket.name: client.objects(each, credentials.for_endpoint(each.endpoint).current)
-        for each in (config.every_bucket if serves_bytes(config) or config.dedup else ())
-    }
-    dedup_lister = None
-    if config.dedup is not None:
-        (its,) = (e for e in config.every_bucket if e.bucket.name == config.dedup.bucket)
-        dedup_lister = client.bucket(its, credentials.for_endpoint(its.endpoint).current)
-    return S3(client, stores, credentials, bucket_objects, dedup_lister)
-
-
-@asynccontextmanager
-async def open_stores(
-    config: Config, environ: Mapping[str, str]
-) -> AsyncIterator[Sequence[ObjectStore]]:
-    """The configured buckets, in their order, for as long as the context lasts; their first
-    credentials have been asked for. For commands: nothing is restarted that crashes."""
-    s3 = build_s3(config, environ)
-    # A context manager is where a nursery may be open across a yield: whoever uses it leaves it.
-    async with trio.open_nursery() as nursery:
-        async with trio.open_nursery() as starting:
-            for _, task in s3.tasks:
-                starting.start_soon(nursery.start, task)
-        yield s3.stores
-        nursery.cancel_scope.cancel()
 
 
 class Process:
@@ -126,6 +63,7 @@ class Process:
         self.ending = Ending()
         self.earlier = Sum()  # what applications have counted that are no more
         self.caches = Siblings()
+        self.peers = Peers()
         self.connections: Callable[[], ConnectionStatistics] = ConnectionStatistics
 
 
@@ -163,7 +101,8 @@ class Sources:
 class Application:
     """Everything but the sockets: what one set of settings makes. `directory` is where this process
     has a cache on disk, if at all, and `let_go` leaves it to another one; within `present` the
-    cache is told what others have changed."""
+    cache is told what others have changed. `peers`, which are the process's, are told of what is
+    changed here."""
 
     config: Config
     answering: Answering
@@ -175,6 +114,7 @@ class Application:
     directory: Path | None = None
     let_go: Callable[[], None] = lambda: None
     present: Callable[[], AbstractContextManager[None]] = nullcontext
+    peers: Peers = field(default_factory=Peers)
 
     async def run(
         self, *, task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED
@@ -205,14 +145,17 @@ def build_answering(
     readiness: Readiness,
     exposition: Scrapes,
     observe: Observe | None,
+    instance: str,
 ) -> Answering:
     """What answers requests, of files by `lookup` and of the management API by the others, and
-    records them; `lines` take the access log."""
+    records them; `lines` take the access log, `instance` is what peers know us by."""
     caching = None if byte_rooms is None else byte_rooms.control
     authenticator = Authenticator(config.auth)
     checks = None if dedup_rooms is None else dedup_rooms.health.check
+    peering = None if byte_rooms is None else build_peering(config, byte_rooms, instance)
     management = Management(
-        config, service, files, readiness, exposition, authenticator, caching, checks
+        *(config, service, files, readiness, exposition, authenticator),
+        *(caching, checks, peering),
     )
     relays = {} if byte_rooms is None else byte_rooms.relays
     responder = Responder(lookup, s3.stores, config.routes, config.auth, relays=relays)
@@ -230,10 +173,21 @@ def build_answering(
     timeout_s = config.objects.upload_timeout_s if config.objects else UPLOAD_TIMEOUT_S
     front = Front(
         *(mounts, create_management(management), access, process.request_ids),
+        trusts=management.trusts,
         limiter=limiter,
         upload_timeout_s=timeout_s,
     )
-    return Answering(mounts.ask, front, access, limiter)
+    return Answering(mounts.ask, front, access, limiter, mounts.act)
+
+
+def build_peering(config: Config, byte_rooms: ByteRooms, instance: str) -> Peering:
+    """Peers come in by any of the API keys, and by the one that is theirs alone."""
+    keys = config.auth.api_keys
+    if config.cache.peer_key:
+        keys = (*keys, config.cache.peer_key)
+    return Peering(
+        instance, Authenticator(AuthConfig(keys)), byte_rooms.shared_cache.forget_for_peer
+    )
 
 
 def build_application(
@@ -261,12 +215,13 @@ def build_application(
     if keeps_objects:
         byte_rooms = build_byte_rooms(
             *(config, s3.objects, Authenticator(config.auth), process.traffic.received),
-            others=process.caches,
+            others=PeeredCaches(process.caches, process.peers),
         )
     sinks = Sinks(config.sinks)
     dedup_statistics = no_dedup if dedup_rooms is None else dedup_rooms.statistics
     exposition = Exposition(
-        sources, process.earlier, byte_rooms, sinks.statistics, dedup_statistics
+        *(sources, process.earlier, byte_rooms, sinks.statistics, dedup_statistics),
+        peers=process.peers.statistics,
     )
     answering = build_answering(
         *(config, s3, process, lines),
@@ -278,6 +233,7 @@ def build_application(
         readiness=readiness,
         exposition=exposition,
         observe=sinks.observe if sinks.wanted else None,
+        instance=process.peers.instance,
     )
 
     async def start_up(*, task_status: trio.TaskStatus[None]) -> None:
@@ -303,6 +259,7 @@ def build_application(
             supervisor,
         ),
         tasks,
+        peers=process.peers,
     )
     if byte_rooms is None:
         return application

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from parparchik.cache import Cache, Policy
 from parparchik.config.model import SiteConfig
-from parparchik.content import ObjectBytes
+from parparchik.content import ObjectBytes, ObjectName
 from parparchik.errors import BadTarget, ParparchikError, Unauthorized
 from parparchik.model import Answer, Headers, Question, Request, Upload
 from parparchik.routes import CHALLENGE, Authenticator, Settled
@@ -42,7 +42,10 @@ class Site:
         self._authenticator = authenticator
         self._cors = CORS(config.cors)
         self._folders = Folders(
-            source, page_objects=listing.PAGE_OBJECTS, ttl_s=listing.CACHED_FOR_S
+            source,
+            page_objects=listing.PAGE_OBJECTS,
+            ttl_s=listing.CACHED_FOR_S,
+            lists_per_second=config.listings_per_second,
         )
         self._plan = Plan(
             config,
@@ -61,6 +64,15 @@ class Site:
     def methods(self) -> tuple[str, ...]:
         """DELETE is for clearing the cache alone."""
         return ("GET", "HEAD", "OPTIONS", "DELETE")
+
+    def forget(self, names: Iterable[ObjectName], below: Iterable[tuple[str, str]]) -> None:
+        """These objects have been changed, or those whose key begins so: (bucket, prefix). What
+        the cache has of them is its own concern."""
+        bucket = self._plan.bucket
+        self._folders.forget(
+            [name.key for name in names if name.bucket == bucket],
+            [prefix for where, prefix in below if where == bucket],
+        )
 
     def ask(self, request: Request) -> Question:
         headers = (*self._cors.headers(request), *self._vary)

@@ -60,6 +60,7 @@ def test_all_that_a_site_may_say() -> None:
         negative_ttl = 0
         respect_cache_control = false
         compress = false
+        listings_per_second = 7
     """
     loaded = sites(toml)
     assert loaded.warnings == ()
@@ -83,6 +84,7 @@ def test_all_that_a_site_may_say() -> None:
             negative_ttl_s=0.0,
             respect_cache_control=False,
             compress=False,
+            listings_per_second=7,
         ),
     )
 

@@ -75,7 +75,7 @@ async def test_an_upstream_failure_is_no_absence(
     failure: ParparchikError, status: int, retry_after: str | None
 ) -> None:
     scene = Scene()
-    scene.own.failing["open"] = lambda: failure  # type: ignore[assignment,return-value]
+    scene.own.failing["open"] = lambda: failure
     answer = await scene.ask("/objects/own/k")
     assert answer.status == status
     assert header(answer, "retry-after") == retry_after

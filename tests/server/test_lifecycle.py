@@ -27,10 +27,12 @@ from parparchik.s3 import S3Client
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.listen import listen
 from parparchik.server.progress import LOG_EVERY_S, report_progress
+from parparchik.server.s3_rooms import S3
 from parparchik.server.serve import answer_until
-from parparchik.server.wire import S3, Application, build_application, build_plane
+from parparchik.server.wire import Application, build_application, build_plane
 from parparchik.server.wire import Process as WholeProcess
 from tests.fakes import FakeBucket
+from tests.plain_http import NO_TLS
 from tests.web.conftest import Connection
 
 if TYPE_CHECKING:
@@ -110,7 +112,10 @@ async def running(
         await answer_until(stop, plane, lambda: [application], sockets)
         ended.set()
 
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(trust_env=False) as http:
+    async with (
+        trio.open_nursery() as nursery,
+        httpx.AsyncClient(verify=NO_TLS, trust_env=False) as http,
+    ):
         nursery.start_soon(application.run)
         nursery.start_soon(run)
         port = sockets[0].getsockname()[1]
@@ -220,7 +225,9 @@ async def test_requests_under_way_are_finished_and_nothing_new_is_accepted(
             assert process.application.readiness.reason() == "shutting down"
             assert not process.ended.is_set()
             with pytest.raises(httpx.ConnectError):
-                await httpx.AsyncClient(trust_env=False).get(process.url + "/healthcheck")
+                await httpx.AsyncClient(verify=NO_TLS, trust_env=False).get(
+                    process.url + "/healthcheck"
+                )
             process.store.gate.set()
         assert replies[0].status_code == 302
         with trio.fail_after(5):
@@ -321,7 +328,7 @@ async def test_for_the_delay_only_readiness_says_that_it_ends(logged: Logged) ->
         await wait_all_tasks_blocked()
         probe = await process.get("/readiness")
         assert (probe.status_code, probe.json()["reason"]) == (503, "shutting down")
-        async with httpx.AsyncClient(trust_env=False) as newcomer:
+        async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as newcomer:
             assert (await newcomer.get(process.url + "/photos/cat.jpg")).status_code == 302
         with trio.fail_after(10):
             await process.ended.wait()

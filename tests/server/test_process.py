@@ -20,6 +20,8 @@ import pytest
 import trio
 from moto.server import ThreadedMotoServer
 
+from tests.plain_http import NO_TLS
+
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEXAMPLETOKEN//////////="
 API_KEY = "operators-api-key"
@@ -118,7 +120,7 @@ async def test_a_signal_ends_it_with_exit_code_0(
 ) -> None:
     with silent_s3() as endpoint:
         running = await start(nursery, S3_ENDPOINT=endpoint)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as client:
             assert (await client.get(f"{running.url}/healthcheck")).status_code == 200
             assert (await client.get(f"{running.url}/readiness")).status_code == 503
         running.process.send_signal(number)
@@ -155,7 +157,7 @@ async def test_nothing_secret_is_ever_printed(nursery: trio.Nursery, moto: str) 
         nursery, S3_ENDPOINT=moto, PARPARCHIK_API_KEYS=API_KEY, PARPARCHIK_LOG_LEVEL="debug"
     )
     signatures = set()
-    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=running.url, verify=NO_TLS, trust_env=False) as client:
         with trio.fail_after(20):
             while (await client.get("/readiness")).status_code != 200:  # noqa: ASYNC110
                 await trio.sleep(0.1)

@@ -18,8 +18,10 @@ from parparchik.s3 import S3Client
 from parparchik.s3.credentials import CredentialStores
 from parparchik.server.listen import listen
 from parparchik.server.reload import SAY_AFTER_S, Reloader
+from parparchik.server.s3_rooms import S3
 from parparchik.server.serve import answer_until
-from parparchik.server.wire import S3, Application, Process, build_application, build_plane
+from parparchik.server.wire import Application, Process, build_application, build_plane
+from tests.plain_http import NO_TLS
 from tests.server.test_lifecycle import BUCKET, Store, config_of
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Server:
     reloader: Reloader | None = None
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as client:
             return await client.get(self.url + path)
 
     @property
@@ -217,6 +219,8 @@ async def test_new_settings_that_wait_are_told_of_ever_more_seldom(
         lines = capsys.readouterr().err.splitlines()
         return [line for line in lines if "the running settings are still in use" in line]
 
+    # What is built in threads takes no time of this clock: it must not run ahead of them.
+    autojump_clock.autojump_threshold = 0.02
     async with serving(Store(BUCKET, "cat.jpg")) as server:
         away = Store(BUCKET, "dog.jpg")
         away.fail()

@@ -36,7 +36,10 @@ class FakeFound:
         return self.at_s + self.policy.ttl_s - trio.current_time()
 
     def content(self, span: Span) -> Content:
-        raise NotImplementedError
+        raise AssertionError("the body is at hand: nobody has to read it")
+
+    def content_nowait(self, span: Span) -> None:
+        raise AssertionError("the body is at hand: nobody has to read it")
 
 
 class FakeCache:

@@ -19,6 +19,8 @@ from parparchik.cache import DiskParts
 from parparchik.config.model import Config, LogFormat, ServerConfig
 from parparchik.errors import ParparchikError
 from parparchik.metrics import Family, GroupExposition, Sum
+from parparchik.server.descriptors import within_limit
+from parparchik.server.peered_caches import PeeredCaches
 from parparchik.server.tls import Pem, make_context, read_pem
 from parparchik.server.wire import Application
 from parparchik.server.workers import settings
@@ -81,7 +83,9 @@ class WorkerGroup:
         self._members: dict[int, Member] = {}  # by number: those that are to stay
         self._all: set[Member] = set()
         self._directories = Directories(self._size)
-        self._caches = Caches(self._size, self._all, self._directories.claimed)
+        caches = Caches(self._size, self._all, self._directories.claimed)
+        self._caches = PeeredCaches(caches, application.peers)
+        self._instance = application.peers.instance
         self._ended = Sum()
         self._stopping = trio.Event()
         self._rolling = trio.Lock()
@@ -105,6 +109,7 @@ class WorkerGroup:
     def _generation_of(self, application: Application) -> _Generation:
         config = application.config
         share = settings.share_of(config, self._size)
+        share = within_limit(share, workers=self._size)
         if config.log.format == "auto":  # a worker's own standard error is never a terminal
             chosen: LogFormat = "console" if sys.stderr.isatty() else "json"
             share = replace(share, log=replace(config.log, format=chosen))
@@ -238,6 +243,7 @@ class WorkerGroup:
             *(number, self._generation.hub, self._caches),
             parts=self._generation.parts,
             pem=self._pem,
+            instance=self._instance,
         )
         return member
 

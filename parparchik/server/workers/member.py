@@ -16,10 +16,11 @@ from parparchik import __version__
 from parparchik.content import ObjectName
 from parparchik.errors import ParparchikError, Unavailable
 from parparchik.metrics import Family
+from parparchik.server.peered_caches import PeeredCaches
 from parparchik.server.shared_cache import Outdated
 from parparchik.server.tls import Pem
 from parparchik.server.workers import messages as m
-from parparchik.server.workers.caches import Caches, Parts
+from parparchik.server.workers.caches import Parts, Worker
 from parparchik.server.workers.channel import Channel
 from parparchik.server.workers.faults import to_message
 from parparchik.server.workers.frames import BrokenFrame
@@ -39,17 +40,18 @@ log = structlog.get_logger(__name__)
 
 
 class Member:
-    """Runs one process and talks to it. `pem` is what it shows where TLS is spoken. Is
-    `caches.Worker`."""
+    """Runs one process and talks to it. `pem` is what it shows where TLS is spoken, `instance` what
+    it is called among the peers of the server. Is `caches.Worker`."""
 
     def __init__(
         self,
         number: int,
         hub: Hub,
-        caches: Caches,
+        caches: PeeredCaches[Worker],
         *,
         parts: Parts | None = None,
         pem: Pem | None = None,
+        instance: str = "",
     ) -> None:
         self.number = number
         self.parts = parts
@@ -61,6 +63,7 @@ class Member:
         self._hub = hub
         self._caches = caches
         self._pem = pem
+        self._instance = instance
         self._channel: Channel | None = None
         self._process: trio.Process | None = None
 
@@ -93,6 +96,7 @@ class Member:
                 m.Setup(
                     *(__version__, self.number, config, environ),
                     *(descriptors, turns.descriptor, turns.size, self._pem),
+                    instance=self._instance,
                 )
             )
             if self.told_to_stop:
@@ -136,7 +140,8 @@ class Member:
 
     async def _drop(self, channel: Channel, drop: m.Drop) -> None:
         """What it has changed is to be forgotten by the others."""
-        outdated = Outdated(tuple(ObjectName(*each) for each in drop.names), tuple(drop.below))
+        names = tuple(ObjectName(*each) for each in drop.names)
+        outdated = Outdated(names, tuple(drop.below), drop.by_peer)
         answer: m.Dropped | m.Failed
         try:
             objects = await self._caches.forget(outdated, self, settled=drop.settled)

@@ -112,12 +112,13 @@ class Join(_Message, tag=15, frozen=True):
 class Drop(_Message, tag=16, frozen=True):
     """Objects were changed at S3: no cache may know them. A worker asks it of the parent, and the
     parent of every other worker. `names` are (bucket, key), `below` (bucket, prefix); `settled` is
-    what the asker's own disk has said."""
+    what the asker's own disk has said; `by_peer`: another host has told of it."""
 
     id: int
     names: list[tuple[str, str]]
     below: list[tuple[str, str]]
     settled: bool = False
+    by_peer: bool = False
 
 
 # -- told to a worker -----------------------------------------------------------------------------
@@ -126,7 +127,8 @@ class Drop(_Message, tag=16, frozen=True):
 class Setup(_Message, tag=20, frozen=True):
     """First of all: who the worker is, and the accepted configuration (`settings.encode`).
     `sockets` are descriptors that it has inherited, as is `turns`, the table of all `workers`.
-    `pem`: where TLS is spoken, what was accepted of its files."""
+    `pem`: where TLS is spoken, what was accepted of its files. `instance` is what the whole server
+    is called among its peers."""
 
     version: str
     worker: int
@@ -136,6 +138,7 @@ class Setup(_Message, tag=20, frozen=True):
     turns: int
     workers: int
     pem: Pem | None = None
+    instance: str = ""
 
 
 class State(_Message, tag=21, frozen=True):

@@ -31,6 +31,11 @@ class Owner(RegistryService, Files, Readiness, Exposition, Others, Protocol):
     """Everything that speaks for the whole group. What the registry and the management API raise
     in one process they raise here, and Unavailable when the owner cannot be asked."""
 
+    @property
+    def instance(self) -> str:
+        """What the whole server is called among its peers."""
+        ...
+
     def tell(self, audience: Audience) -> None:
         """From now on `audience` is told of every change within a tenth of a second."""
         ...

@@ -18,10 +18,11 @@ from parparchik.server.byte_rooms import build_byte_rooms
 from parparchik.server.dedup_rooms import build_dedup_rooms
 from parparchik.server.log import access_lines, configured_secrets
 from parparchik.server.plane import Plane
+from parparchik.server.s3_rooms import build_s3
 from parparchik.server.shared_cache import SharedCache
 from parparchik.server.supervise import BackgroundTask, Supervisor
 from parparchik.server.tls import Certificate, Pem
-from parparchik.server.wire import Process, build_answering, build_s3
+from parparchik.server.wire import Process, build_answering
 from parparchik.server.workers.mirror import Mirror, WorkerLookup
 from parparchik.server.workers.owner import Owner
 from parparchik.sinks import Sinks
@@ -132,6 +133,7 @@ def build_worker(
         readiness=readiness,
         exposition=owner,
         observe=sinks.observe if sinks.wanted else None,
+        instance=owner.instance,
     )
     server = config.server
     plane = Plane(

@@ -45,7 +45,8 @@ class _Finding:
 class RemoteOwner:
     """`owner.Owner` over a channel. `run` and `handle` have to be at work."""
 
-    def __init__(self, channel: Channel, buckets: Sequence[Bucket]) -> None:
+    def __init__(self, channel: Channel, buckets: Sequence[Bucket], instance: str = "") -> None:
+        self.instance = instance
         self._channel = channel
         self._buckets = tuple(buckets)
         self._audience: Audience | None = None
@@ -124,7 +125,11 @@ class RemoteOwner:
     async def forget(self, outdated: Outdated, asker: SharedCache, *, settled: bool) -> int:
         """As `shared_cache.Others` has it."""
         drop = partial(
-            m.Drop, names=list(outdated.names), below=list(outdated.below), settled=settled
+            m.Drop,
+            names=list(outdated.names),
+            below=list(outdated.below),
+            settled=settled,
+            by_peer=outdated.by_peer,
         )
         with trio.move_on_after(FORGET_LIMIT_S):
             return (await self._channel.call(m.Dropped, drop)).objects

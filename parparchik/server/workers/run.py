@@ -61,7 +61,8 @@ class _Conversation:
                 self.setup, self.pem = message, message.pem
                 if message.version == __version__:
                     config = settings.decode(message.config)
-                    self.owner = RemoteOwner(self._channel, [b.bucket for b in config.buckets])
+                    buckets = [each.bucket for each in config.buckets]
+                    self.owner = RemoteOwner(self._channel, buckets, message.instance)
                 self.told_who.set()
             case m.Renew():
                 self.pem = message.pem

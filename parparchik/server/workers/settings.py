@@ -45,6 +45,10 @@ def share_of(config: Config, workers: int) -> Config:
             burst=_part(limits.burst, workers),
         ),
         cache=_cache_share(config.cache, workers),
+        sites=tuple(
+            replace(each, listings_per_second=each.listings_per_second / workers)
+            for each in config.sites
+        ),
         objects=objects and replace(objects, max_uploads=_part(objects.max_uploads, workers)),
         dedup=dedup
         and replace(

@@ -24,6 +24,7 @@ import pytest
 
 from tests.cli.processes import Program
 from tests.e2e.rclone import ENVIRON, free_port, rclone
+from tests.plain_http import NO_TLS
 
 DEADLINE_S = 20.0
 
@@ -62,7 +63,7 @@ class Running:
 
     def get(self, target: str) -> httpx.Response:
         """A request on a connection of its own."""
-        return httpx.get(self.url + target, timeout=DEADLINE_S)
+        return httpx.get(self.url + target, timeout=DEADLINE_S, verify=NO_TLS)
 
     def at_each(self, target: str, count: int = 2) -> list[httpx.Response]:
         """The answers of `count` different workers to the same request."""
@@ -71,7 +72,9 @@ class Running:
         def ask() -> bool:
             name = f"ask-{time.monotonic_ns()}"
             headers = {"X-Request-Id": name}
-            answer = httpx.get(self.url + target, headers=headers, timeout=DEADLINE_S)
+            answer = httpx.get(
+                self.url + target, headers=headers, timeout=DEADLINE_S, verify=NO_TLS
+            )
             answers[self.worker_of(name)] = answer
             return len(answers) == count
 
@@ -227,7 +230,7 @@ def test_what_one_learns_the_other_knows(lasting: Running, endpoint: str) -> Non
     assert all("/vault/new" in answer.headers["location"] for answer in found)
     s3.put_object(Bucket="photos", Key="new", Body=b"x")
     s3.delete_object(Bucket="vault", Key="new")
-    assert httpx.post(f"{lasting.url}/relocate?filename=new").status_code == 200
+    assert httpx.post(f"{lasting.url}/relocate?filename=new", verify=NO_TLS).status_code == 200
     found = lasting.at_each("/photos/new")
     assert all("/photos/new" in answer.headers["location"] for answer in found)
     s3.delete_object(Bucket="photos", Key="new")

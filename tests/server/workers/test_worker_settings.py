@@ -19,6 +19,7 @@ from parparchik.config.model import (
     S3Config,
     SinkConfig,
     SinksConfig,
+    SiteConfig,
     StaticKeys,
 )
 from parparchik.model import Bucket
@@ -52,6 +53,12 @@ def test_what_may_be_open_is_divided() -> None:
         share, routes=CONFIG.routes, s3=CONFIG.s3, server=CONFIG.server, cache=CONFIG.cache
     )
     assert same == CONFIG
+
+
+def test_what_a_site_may_ask_of_s3_is_divided() -> None:
+    sites = (SiteConfig("www"), SiteConfig("any", mount="/a/", listings_per_second=0))
+    share = share_of(dataclasses.replace(CONFIG, sites=sites), 4)
+    assert [each.listings_per_second for each in share.sites] == [5, 0]
 
 
 def test_what_a_client_may_ask_for_is_divided() -> None:
