@@ -17,7 +17,7 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: install
 install: $(VENV)/.installed ## Only .venv, with .venv/bin/parparchik
@@ -43,8 +43,20 @@ format: $(VENV)/.installed-dev ## Mend what can be mended by machine
 	$(VENV)/bin/ruff format --cache-dir $(CACHE)/ruff
 
 .PHONY: bench
-bench: $(VENV)/.installed-bench ## Compare it with its peers, twelve minutes: bench/RESULTS.md; ARGS=--short to try
+bench: $(VENV)/.installed-bench ## Compare it with its peers, a quarter of an hour: bench/RESULTS.md; ARGS=--short to try
 	$(VENV)/bin/python -m bench.compare $(ARGS)
+
+# A peer of the comparison, in an environment of its own. It needs Berkeley DB (Debian: libdb-dev),
+# whose licence you have to have looked at: read it, then say so by calling this.
+FILETRACKER := build/filetracker
+.PHONY: filetracker
+filetracker: ## A peer for bench, filetracker's own server; it says that you may use Berkeley DB
+	$(call make-venv,$(FILETRACKER))
+	$(FILETRACKER)/bin/python -m pip install --quiet --disable-pip-version-check 'setuptools<81' wheel
+	YES_I_HAVE_THE_RIGHT_TO_USE_THIS_BERKELEY_DB_VERSION=1 \
+	$(FILETRACKER)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		bsddb3==6.2.7 gunicorn==23.0.0 gevent==25.9.1 six 'setuptools<81'
+	$(FILETRACKER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps filetracker==2.3.3
 
 .PHONY: pyz
 pyz: $(BUILDER)/.installed ## The commit as one file, dist/parparchik-<version>.pyz

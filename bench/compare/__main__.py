@@ -9,10 +9,12 @@ from pathlib import Path
 import trio
 
 from bench.compare.document import charts, document, tried
+from bench.compare.effort import FULL, SHORT
 from bench.compare.figures import Comparison, load, save
+from bench.compare.filetracker import BUILT
 from bench.compare.judge import WrongAnswer
 from bench.compare.machine import machine, missing_packages
-from bench.compare.run import FULL, SHORT, compare
+from bench.compare.run import compare
 from bench.load import LoadFailed
 from bench.local import StartFailed
 
@@ -30,22 +32,29 @@ def main() -> None:
     parser.add_argument(
         "--from", type=Path, dest="figures", help="measure nothing: make the document of this JSON"
     )
+    parser.add_argument(
+        "--filetracker",
+        type=Path,
+        default=BUILT,
+        metavar="PYTHON",
+        help="one that has filetracker's server (default: what `make filetracker` made)",
+    )
     options = parser.parse_args()
     if options.figures:
         comparison = load(options.figures)
     else:
-        comparison = _measure(short=options.short)
+        comparison = _measure(options.filetracker, short=options.short)
         save(comparison, options.to / "results" / f"{comparison.date}.json")
     _write(comparison, options.to)
 
 
-def _measure(*, short: bool) -> Comparison:
+def _measure(filetracker: Path, *, short: bool) -> Comparison:
     if missing := missing_packages():
         sys.exit(f"bench: missing; apt-get install --no-install-recommends {' '.join(missing)}")
     if machine().processors < 2:
         sys.exit("bench: it takes two processors, one for the server and one for the load")
     try:
-        return trio.run(compare, SHORT if short else FULL, _say)
+        return trio.run(compare, SHORT if short else FULL, filetracker, _say)
     except* (StartFailed, WrongAnswer, LoadFailed) as errors:
         sys.exit("\n".join(f"bench: {error}" for error in _leaves(errors)))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.compare.bulk_sections import bulk, bulk_charts
+from bench.compare.dedup_sections import dedup, dedup_charts
 from bench.compare.figures import ROUNDS_LEAST, Comparison
 from bench.compare.goals import GOALS, Goal
 from bench.compare.sections import (
@@ -43,7 +44,7 @@ def charts(comparison: Comparison) -> dict[str, str]:
             if group == "workers":
                 note = f"requests a second, {comparison.machine.processors} cores, load included"
             drawn[f"{comparison.date}-{group}.svg"] = bar_chart(title, bars, note=note)
-    return drawn | bulk_charts(comparison)
+    return drawn | bulk_charts(comparison) | dedup_charts(comparison)
 
 
 def tried() -> dict[str, str]:
@@ -59,6 +60,7 @@ def document(comparison: Comparison, tried: Mapping[str, str]) -> str:
         _missed(comparison, tried),
         *(race(comparison, group) for group in GROUPS),
         bulk(comparison),
+        dedup(comparison),
         generators(comparison),
         latency(comparison),
         single_figures(comparison),

@@ -120,6 +120,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     keys: int
     location_bytes: int
+    listed_files: int = 0
     entrants: list[Entrant]
     samples: list[Sample]
     latency: list[Latency] = []

@@ -251,4 +251,34 @@ GOALS = (
             ),
         ),
     ),
+    Goal(
+        "dedup-put",
+        "PUT of 4 KiB into the dedup store against filetracker's own server",
+        *(3.0, 3.0, "×", True),
+        lambda c: c.ratio("ours-dedup-put", "filetracker-put"),
+        _by_processor("ours-dedup-put", lambda _: "filetracker-put"),
+        (
+            Beside(
+                "the same of content that is there",
+                lambda c: c.ratio("ours-dedup-duplicate", "filetracker-duplicate"),
+            ),
+        ),
+    ),
+    Goal(
+        "dedup-get",
+        "GET of 4 KiB out of the dedup store against filetracker's own server",
+        *(3.0, 3.0, "×", True),
+        lambda c: c.ratio("ours-dedup-get", "filetracker-get"),
+        _by_processor("ours-dedup-get", lambda _: "filetracker-get"),
+        (
+            Beside(
+                "the same with nothing kept in memory: each from S3",
+                lambda c: c.ratio("ours-dedup-s3", "filetracker-get"),
+            ),
+            Beside(
+                "a long list, against the same",
+                lambda c: c.ratio("ours-dedup-list", "filetracker-list"),
+            ),
+        ),
+    ),
 )

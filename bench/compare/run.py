@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.compare import dedup as deduplicating
 from bench.compare import errands
 from bench.compare.bulk import RACES, BulkContestant, BulkRace, bulk_programs, judge_bulk, sink
+from bench.compare.dedup import DedupContestant
+from bench.compare.dedup_rounds import dedup_rounds
+from bench.compare.effort import Effort
 from bench.compare.figures import (
     Churn,
     Comparison,
@@ -24,6 +28,7 @@ from bench.compare.figures import (
     Sample,
     median_of,
 )
+from bench.compare.filetracker import NoPeer, find_peer
 from bench.compare.judge import WrongAnswer, judge, judge_absence
 from bench.compare.machine import commit, machine, versions
 from bench.compare.programs import (
@@ -45,38 +50,6 @@ from bench.scenarios.churn import churn
 OURS = REDIRECT[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How long and how often."""
-
-    rounds: int = 3
-    turn_s: float = 4.0
-    latency_s: float = 6.0
-    probes: int = 60_000
-    memory_requests: int = 10_000_000
-    memory_most_s: float = 200.0
-    churn_entries: int = 1_000_000
-    churn_s: float = 10.0
-    instructions: int = 3_000
-    bulk_turn_s: float = 2.0
-
-
-FULL = Effort()
-SHORT = Effort(
-    rounds=1,
-    turn_s=1.0,
-    latency_s=1.0,
-    probes=5_000,
-    memory_requests=150_000,
-    memory_most_s=10.0,
-    churn_entries=20_000,
-    churn_s=1.0,
-    instructions=600,
-    bulk_turn_s=1.0,
-)
-"""Shows that everything works; its figures mean little."""
-
-
 @dataclass(slots=True)
 class Measuring:
     """A comparison under way. The first processor is the server's; the others are the load's and
@@ -95,6 +68,8 @@ class Measuring:
     remembered: Memory | None = None
     instructions: list[Instructions] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    peers: dict[str, str] = field(default_factory=dict)
+    """Versions of what is found besides."""
 
     async def race(self, group: str, contestants: Sequence[Contestant]) -> None:
         """Everybody's answers are looked at before and after all take turns; where the group is
@@ -196,6 +171,23 @@ class Measuring:
         for contestant in race.contestants:
             judge_bulk(race, contestant, self.stage)
 
+    async def dedup(self, filetracker: Path) -> None:
+        """`filetracker` is a Python that has the peer, perhaps: without it ours runs alone."""
+        self.say("dedup")
+        peer = None
+        try:
+            peer = find_peer(filetracker)
+        except NoPeer as error:
+            self.notes.append(f"filetracker's own server was not measured: {error}.")
+        else:
+            self.peers |= peer.versions
+        samples = await dedup_rounds(
+            self.stage, peer, processors=self.processors, effort=self.effort, say=self.say
+        )
+        for race in deduplicating.RACES:
+            contestants = deduplicating.contestants_of(race, with_peer=peer is not None)
+            self._enter(race.group, contestants, samples[race.group])
+
     async def memory(self) -> None:
         self.say(f"memory: {self.effort.memory_requests:,} requests")
         program = parparchik(self.stage, "memory")
@@ -258,7 +250,7 @@ class Measuring:
     def _enter(
         self,
         group: str,
-        contestants: Sequence[Contestant | BulkContestant],
+        contestants: Sequence[Contestant | BulkContestant | DedupContestant],
         samples: Sequence[Sample],
     ) -> None:
         self.entrants += [
@@ -267,8 +259,9 @@ class Measuring:
         self.samples += samples
 
 
-async def compare(effort: Effort, say: Callable[[str], None]) -> Comparison:
-    """Raises local.StartFailed, judge.WrongAnswer and load.LoadFailed."""
+async def compare(effort: Effort, filetracker: Path, say: Callable[[str], None]) -> Comparison:
+    """`filetracker` as in `Measuring.dedup`. Raises local.StartFailed, judge.WrongAnswer and
+    load.LoadFailed."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="parparchik-bench-") as scratch:
         processors = sorted(os.sched_getaffinity(0))
@@ -280,6 +273,7 @@ async def compare(effort: Effort, say: Callable[[str], None]) -> Comparison:
             await done.race("strict", STRICT)
             await done.workers()
             await done.bulk()
+            await done.dedup(filetracker)
             await done.memory()
         await done.probes()
         await done.churn()
@@ -288,12 +282,13 @@ async def compare(effort: Effort, say: Callable[[str], None]) -> Comparison:
         date=datetime.now(UTC).date().isoformat(),
         commit=commit(),
         machine=machine(),
-        versions=versions(),
+        versions=versions() | done.peers,
         seconds=round(time.monotonic() - begun),
         turn_s=effort.turn_s,
         connections=CONNECTIONS,
         keys=len(KEYS),
         location_bytes=done.location_bytes,
+        listed_files=effort.listed_files,
         entrants=done.entrants,
         samples=done.samples,
         latency=done.latencies,

@@ -3,7 +3,8 @@
 A request that is asked again and again gets an answer that differs in nothing but its date and
 request id. So the first answer is parsed and judged, and what cannot differ in a right answer is
 kept: how it begins (status line to Location), how long it is, where its head ends. An answer that
-agrees in all three is right; any other is parsed.
+agrees in all three, and whose body is what was expected where that is known, is right; any other is
+parsed.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ class BadAnswer(ValueError):
 class Shot:
     """A request of this process: its bytes, and what is known of its answer.
 
-    An answer of `length` bytes that begins with `prefix` and whose head ends at `head_end` is
-    right. `length` 0: none was right so far.
+    An answer of `length` bytes that begins with `prefix` and goes on with `tail` at `head_end` (the
+    end of its head, and the expected body) is right. `length` 0: none was right so far.
     """
 
-    __slots__ = ("ask", "head_end", "length", "prefix", "request", "seen_location", "status")
+    __slots__ = (
+        *("ask", "head_end", "length", "prefix", "request", "seen_location", "status", "tail"),
+    )
 
     def __init__(self, ask: Ask, request: bytes) -> None:
         self.ask = ask
         self.request = request
         self.status = ask.expected.status
+        self.tail = _HEAD_END + (ask.expected.body or b"")
         self.prefix = b""
         self.length = 0
         self.head_end = 0
@@ -63,7 +67,9 @@ def shots(plan: Plan, process: int, processes: int) -> Iterator[Shot]:
         if shot is None:
             if ask.put_bytes:
                 raise BadPlan("a PUT with a body takes a load of its own: a plan that is `bulk`")
-            shot = Shot(ask, f"GET {ask.path}{tail}".encode("ascii"))
+            if ask.sent is not None and plan.target.http2:
+                raise BadPlan("files are PUT over HTTP/1.1 only: leave out --http2")
+            shot = Shot(ask, _request(ask, tail))
             if repeats:
                 known[id(ask)] = shot  # which keeps the ask, and so its id
         yield shot
@@ -72,8 +78,18 @@ def shots(plan: Plan, process: int, processes: int) -> Iterator[Shot]:
     )
 
 
+def _request(ask: Ask, tail: str) -> bytes:
+    """`tail` is what follows a path; it ends the head."""
+    if ask.sent is None:
+        return f"GET {ask.path}{tail}".encode("ascii")
+    body, headers = ask.sent.body, ask.sent.headers
+    described = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    end = f"{described}Content-Length: {len(body)}\r\n\r\n"
+    return f"PUT {ask.path}{tail[:-2]}{end}".encode("ascii") + body
+
+
 class Answer(NamedTuple):
-    """`length` is 0 where only the body's end tells how long it is (`chunked`). The first
+    """`length` is 0 until its end where only that tells how long it is (`chunked`). The first
     `telling_bytes` hold status and Location."""
 
     status: int
@@ -124,15 +140,17 @@ def read_head(data: bytes) -> Answer | None:
     return Answer(status, location, 0, head_bytes, telling, closes, chunked=True)
 
 
-def judge(shot: Shot, answer: Answer) -> ErrorKind | None:
-    """What is wrong with an answer; None: nothing."""
+def judge(shot: Shot, answer: Answer, body: bytes | None = None) -> ErrorKind | None:
+    """What is wrong with a whole answer; None: nothing. `body` None: it was not kept."""
     if answer.status != shot.status:
         return "wrong status"
-    body_bytes = shot.ask.expected.body_bytes
+    expected = shot.ask.expected
     length = answer.length - answer.head_bytes
-    if body_bytes is not None and not answer.chunked and length != body_bytes:
+    if expected.body_bytes not in (None, length):
         return "wrong length"
-    wanted = shot.ask.expected.location
+    if body is not None and expected.body not in (None, body):
+        return "wrong body"
+    wanted = expected.location
     if wanted is not None:
         got = (answer.location or b"").partition(b"?")[0]
         if wanted:
@@ -144,14 +162,27 @@ def judge(shot: Shot, answer: Answer) -> ErrorKind | None:
 
 
 class ChunkedBody:
-    """Finds the end of an answer with chunks, fed with all of it, piece by piece."""
+    """Finds the end of an answer with chunks, fed with all of it, piece by piece. `size_bytes` is
+    what was in them so far, and `content` is that where it `keeps` it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = False) -> None:
         self.complete = False
+        self.size_bytes = 0
+        self.content = bytearray()
+        self._keeps = keeps
         self._parser = httptools.HttpResponseParser(self)
+
+    def on_body(self, piece: bytes) -> None:
+        self.size_bytes += len(piece)
+        if self._keeps:
+            self.content += piece
 
     def on_message_complete(self) -> None:
         self.complete = True
+
+    def whole(self, answer: Answer) -> Answer:
+        """The same answer, now that its length is known."""
+        return answer._replace(length=answer.head_bytes + self.size_bytes)
 
     def feed(self, data: bytes) -> None:
         try:

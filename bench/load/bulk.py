@@ -170,7 +170,7 @@ class BulkLoad:
                 piece = await self._piece(stream, begun=True)
                 self._outcome.body_bytes += len(piece)
                 chunks.feed(piece)
-            return answer
+            return chunks.whole(answer)
         left = answer.length - len(held)
         while left > 0:
             piece = await self._piece(stream, begun=True)

@@ -67,9 +67,15 @@ class Client:
                 raise BadAnswer("more than one answer")
             return len(self.held) == answer.length
         if self.chunks is None:
-            self.chunks, data = ChunkedBody(), self.held
+            self.chunks, data = ChunkedBody(keeps=True), self.held
         self.chunks.feed(data)
         return self.chunks.complete
+
+    def whole(self, answer: Answer) -> tuple[Answer, bytes]:
+        """An answer that is complete, and its body."""
+        if self.chunks is not None:
+            return self.chunks.whole(answer), bytes(self.chunks.content)
+        return answer, self.held[answer.head_bytes :]
 
     def forget_answer(self) -> None:
         self.held, self.answer, self.chunks = b"", None, None

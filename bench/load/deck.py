@@ -13,21 +13,33 @@ from typing import ClassVar, Protocol
 class Expected:
     """What the answer must be. Of a Location, what stands before the `?` is compared: presigned
     queries change. `location` empty: whatever a key's first answer had. None: not looked at.
-    `body_bytes`: how long the body must be; None: not looked at."""
+    `body_bytes`: how long the body must be; `body`: what it must be, where the load looks at that
+    (HTTP/1.1, and not `bulk`). None of either: not looked at."""
 
     status: int = 200
     location: str | None = None
     body_bytes: int | None = None
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a PUT sends: `body`, so small that it goes out with its head, and the headers that
+    describe it. Content-Length is not among them."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request: GET of an encoded path, and what must come back. With `put_bytes` it is a PUT
-    of so many bytes, zeros all of them."""
+    of so many bytes, zeros all of them; with `sent` a PUT of that."""
 
     path: str
     expected: Expected
     put_bytes: int = 0
+    sent: Sent | None = None
 
 
 class Deck(Protocol):

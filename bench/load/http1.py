@@ -114,7 +114,7 @@ class Http1Load:
                     if not (
                         len(data) == shot.length
                         and data.startswith(shot.prefix)
-                        and data.startswith(b"\r\n\r\n", shot.head_end)
+                        and data.startswith(shot.tail, shot.head_end)
                     ):
                         right = self._take(client, data)
                         if right is None:
@@ -256,8 +256,9 @@ class Http1Load:
             return None
         if answer is None or not complete:
             return None
+        answer, body = client.whole(answer)
         client.forget_answer()
-        wrong = judge(client.shot, answer)
+        wrong = judge(client.shot, answer, body)
         if wrong is None and client.counts and not answer.chunked and not answer.closes:
             client.shot.learn(whole, answer)
         if wrong is not None and client.counts:

@@ -17,6 +17,7 @@ ErrorKind = Literal[
     "wrong status",
     "wrong Location",
     "wrong length",
+    "wrong body",
     "short answer",
     "bad answer",
 ]

@@ -9,6 +9,7 @@ from bench.report import Result
 from bench.scenarios import processes
 from bench.scenarios.bulk import BULK
 from bench.scenarios.churn import manifest_churn
+from bench.scenarios.dedup import DEDUP
 from bench.scenarios.parts import probe, registry
 from bench.scenarios.requests import LOADS
 from bench.scenarios.stage import Options
@@ -27,6 +28,7 @@ class Scenario:
 _ALL = (
     *(Scenario(load.name, load.line, load.run) for load in LOADS),
     *(Scenario(bulk.name, bulk.line, bulk.run) for bulk in BULK),
+    *(Scenario(dedup.name, dedup.line, dedup.run) for dedup in DEDUP),
     Scenario(
         "redirect-paced",
         "redirect-hot at half the rate it can do, in an open loop: its p99",

@@ -42,6 +42,10 @@ def render(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
+_KEPT = (b"content-encoding", b"cache-control", b"content-disposition", b"content-language")
+"""What an object keeps of the headers it came with, but for its own metadata."""
+
+
 def error(status: int, code: str) -> bytes:
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
     return render(status, body.encode(), {"Content-Type": "application/xml"})
@@ -75,7 +79,7 @@ def get_object(bucket: BucketContent, key: str, *, to_head: bool) -> bytes:
     if stored is None:
         return HEAD_MISSING if to_head else MISSING
     size_bytes = len(stored.body)
-    headers = described(size_bytes, stored.etag)
+    headers = {**described(size_bytes, stored.etag), **dict(stored.headers)}
     return render(200, b"" if to_head else stored.body, headers, length=size_bytes)
 
 
@@ -88,7 +92,12 @@ def put_object(
         return CHANGED
     if headers.get(b"if-none-match") == b"*" and stored is not None:
         return CHANGED
-    return render(200, b"", {"ETag": bucket.put(key, body).etag})
+    kept = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers.items()
+        if name in _KEPT or name.startswith(b"x-amz-meta-")
+    ]
+    return render(200, b"", {"ETag": bucket.put(key, body, tuple(kept)).etag})
 
 
 def _bare(etag: bytes) -> str:

@@ -57,8 +57,11 @@ class BucketSpec:
 
 
 class Stored(NamedTuple):
+    """`headers` are those that came with it and belong to it."""
+
     body: bytes
     etag: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Listed(NamedTuple):
@@ -92,9 +95,9 @@ class BucketContent:
     def stored(self, key: str) -> Stored | None:
         return self._stored.get(key)
 
-    def put(self, key: str, body: bytes) -> Stored:
+    def put(self, key: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Stored:
         """ETags are numbers, not digests: a manifest of a million entries would take a while."""
-        found = self._stored[key] = Stored(body, f'"put-{self.next_number()}"')
+        found = self._stored[key] = Stored(body, f'"put-{self.next_number()}"', headers)
         return found
 
     def next_number(self) -> int:

@@ -71,6 +71,7 @@ FULL = Comparison(
     connections=32,
     keys=200,
     location_bytes=298,
+    listed_files=20_000,
     entrants=[
         entrant("nginx", "redirect", "nginx `return 302`"),
         entrant("parparchik", "redirect", "**parparchik**"),
@@ -86,6 +87,11 @@ FULL = Comparison(
         entrant("nginx-large", "bulk-large", "nginx `proxy_cache`"),
         entrant("ours-cold", "bulk-cold", "**parparchik**"),
         entrant("nginx-cold", "bulk-cold", "nginx, no cache"),
+        entrant("ours-dedup-put", "dedup-put", "**parparchik**"),
+        entrant("filetracker-put", "dedup-put", "filetracker's own server"),
+        entrant("ours-dedup-get", "dedup-get", "**parparchik**"),
+        entrant("filetracker-get", "dedup-get", "filetracker's own server"),
+        entrant("ours-dedup-list", "dedup-list", "**parparchik**"),
     ],
     samples=[
         sample(name, number, per_s)
@@ -99,6 +105,11 @@ FULL = Comparison(
             "njs-subrequest": 10_000,
             "workers-1": 60_000,
             "workers-2": 90_000,
+            "ours-dedup-put": 2_000,
+            "filetracker-put": 500,
+            "ours-dedup-get": 12_000,
+            "filetracker-get": 4_000,
+            "ours-dedup-list": 1,
         }.items()
     ]
     + [

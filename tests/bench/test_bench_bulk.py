@@ -61,7 +61,13 @@ async def test_requests_and_their_bytes_are_counted() -> None:
     assert outcome.latency.count == 7
 
 
-async def test_bodies_in_chunks_are_read_to_their_end() -> None:
+@pytest.mark.parametrize(
+    ("body_bytes", "requests", "errors"),
+    [(None, 6, {}), (2, 6, {}), (3, 0, {"wrong length": 6}), (0, 0, {"wrong length": 6})],
+)
+async def test_bodies_in_chunks_are_read_to_their_end_and_measured(
+    body_bytes: int | None, requests: int, errors: dict[str, int]
+) -> None:
     async def answer(_path: bytes, stream: trio.SocketStream) -> None:
         for piece in (
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe",
@@ -70,8 +76,10 @@ async def test_bodies_in_chunks_are_read_to_their_end() -> None:
             await stream.send_all(piece)
         await stream.send_all(b"\r\n")
 
-    outcome = await outcome_of(answer, requests=6)
-    assert (outcome.requests, outcome.errors) == (6, {})
+    deck = Cycle((Ask("/ft/list/", Expected(200, body_bytes=body_bytes)),))
+    async with scripted(answer) as target:
+        outcome = await prepare(plan(target, deck, requests=6), 0).run()
+    assert (outcome.requests, outcome.errors) == (requests, errors)
 
 
 async def test_what_was_sent_is_counted_and_is_what_was_announced() -> None:

@@ -100,6 +100,26 @@ def test_a_scenario_runs_by_itself(name: str, status: int, tmp_path: Path) -> No
     assert ET.parse(chart).getroot().tag.endswith("svg")
 
 
+@pytest.mark.parametrize("name", ["dedup-put", "dedup-put-duplicate", "dedup-get"])
+def test_a_scenario_of_the_dedup_store_stores_and_reads(name: str, tmp_path: Path) -> None:
+    json_file = tmp_path / "result.json"
+    done = bench(name, *SHORT, "--json", str(json_file))
+    assert (done.returncode, done.stderr) == (0, "")
+    result = msgspec.json.decode(json_file.read_bytes(), type=Result)
+    [run] = result.runs
+    assert (run.requests, run.errors, run.statuses) == (200, {}, {200: 200})
+
+
+def test_a_list_is_as_long_as_it_was_filled(tmp_path: Path) -> None:
+    json_file = tmp_path / "result.json"
+    arguments = ("--local", "--requests", "6", "--warm-up", "0", "--entries", "3000", "--no-pin")
+    done = bench("dedup-list", *arguments, "--json", str(json_file))
+    assert (done.returncode, done.stderr) == (0, "")
+    result = msgspec.json.decode(json_file.read_bytes(), type=Result)
+    assert (result.runs[0].requests, result.runs[0].errors) == (6, {})
+    assert [figure.name for figure in result.figures] == ["lines"]
+
+
 @pytest.mark.parametrize("name", ["cold-stream", "put-stream"])
 def test_a_scenario_about_bytes_counts_them(name: str, tmp_path: Path) -> None:
     json_file = tmp_path / "result.json"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 import trio
 import trio.lowlevel
@@ -89,6 +91,22 @@ async def test_what_is_put_can_be_had_and_is_written_conditionally() -> None:
         with pytest.raises(PreconditionFailed):
             await store.put("k", [b""], content_type="text/plain", if_match='"other"')
         assert await store.put("k", [b""], content_type="text/plain", if_match=etag) != etag
+
+
+async def test_an_object_keeps_what_describes_it() -> None:
+    described = {"content-encoding": "gzip", "x-amz-meta-sha256": "abc", "x-amz-other": "no"}
+    async with endpoint(BucketSpec("bench")) as port, httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/bench/ab/cd/file"
+        put = await client.put(url, content=gzip.compress(b"hello"), headers=described)
+        assert put.status_code == 200
+        for method in ("GET", "HEAD"):
+            found = await client.request(method, url)
+            assert found.headers["content-encoding"] == "gzip"
+            assert found.headers["x-amz-meta-sha256"] == "abc"
+            assert "x-amz-other" not in found.headers
+        assert (await client.get(url)).content == b"hello"
+        await client.put(url, content=b"plain")
+        assert "content-encoding" not in (await client.head(url)).headers
 
 
 async def test_a_manifest_is_one_that_parparchik_reads() -> None:

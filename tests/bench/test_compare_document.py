@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
+from bench.compare import dedup
 from bench.compare.bulk import RACES
 from bench.compare.document import charts, document, tried
 from bench.compare.figures import Comparison, load
@@ -18,6 +19,7 @@ from bench.compare.programs import REDIRECT, STRICT, WORKERS
 from tests.bench.comparisons import EMPTY, FULL, entrant, sample
 
 BULK = [contestant for race in RACES for contestant in race.contestants]
+DEDUP = [contestant for race in dedup.RACES for contestant in race.contestants]
 BENCH = Path(__file__).parents[2] / "bench"
 
 
@@ -76,6 +78,7 @@ def test_what_has_no_goal_stands_below_what_it_explains() -> None:
 def test_each_contestant_is_said_to_do_what_it_does() -> None:
     assert all(each.does for each in (*REDIRECT, *STRICT))
     assert all(each.does for each in BULK)
+    assert all(each.does for each in DEDUP)
     does = [msgspec.structs.replace(each, does=f"what {each.name} does") for each in FULL.entrants]
     text = document(msgspec.structs.replace(FULL, entrants=does), {})
     assert "\n- nginx return 302: what nginx does." in text
@@ -90,7 +93,7 @@ def test_two_workers_are_held_against_one_that_does_the_same() -> None:
 
 
 def test_races_about_bytes_are_ranked_by_them() -> None:
-    text = document(FULL, {}).partition("## Bytes")[2]
+    text = document(FULL, {}).partition("## Bytes")[2].partition("## The dedup store")[0]
     small, _, rest = text.partition("### Cached objects of 1 MiB")
     assert row(small, "**parparchik**")[1:5] == ["50,000", "", "0.62", "20.0"]
     assert row(small, "nginx")[3] == "1.00"
@@ -98,6 +101,16 @@ def test_races_about_bytes_are_ranked_by_them() -> None:
     assert large.index("| nginx `proxy_cache` |") < large.index("| **parparchik** |")
     assert row(large, "**parparchik**")[1:6] == ["1,700", "1,700", "0.85", "588.2", "0.588"]
     assert row(cold, "**parparchik**")[2:4] == ["720", "0.90"]
+
+
+def test_the_dedup_store_is_held_against_its_peer() -> None:
+    text = document(FULL, {}).partition("## The dedup store")[2]
+    put, _, rest = text.partition("### GET")
+    assert row(put, "**parparchik**")[1:4] == ["2,000", "4.00", "500"]
+    assert row(put, "filetracker's own")[2] == "1.00"
+    get, _, lists = rest.partition("### List of 20,000 files")
+    assert get.index("| **parparchik**") < get.index("| filetracker's own")
+    assert row(lists, "**parparchik**")[1:3] == ["1.00", ""]  # the peer was not measured
 
 
 def test_who_waits_for_the_load_is_said_to() -> None:
@@ -142,6 +155,7 @@ def test_every_picture_is_there_and_is_one() -> None:
     assert "60,000" in drawn["2026-05-05-redirect.svg"]
     assert "50,000" in drawn["2026-05-05-bulk-small.svg"]
     assert "720" in drawn["2026-05-05-bulk-cold.svg"]
+    assert "12,000" in drawn["2026-05-05-dedup-get.svg"]
 
 
 def test_only_our_own_bar_stands_out() -> None:
@@ -156,7 +170,7 @@ def test_only_our_own_bar_stands_out() -> None:
 def test_every_title_fits_its_chart() -> None:
     """280 pixels, at some seven a letter."""
     titles = [each.title for each in (*REDIRECT, *STRICT, *WORKERS)]
-    titles += [each.title for each in BULK]
+    titles += [each.title for each in BULK] + [each.title for each in DEDUP]
     assert max(len(title.strip("*")) for title in titles) <= 36
 
 

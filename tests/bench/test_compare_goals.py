@@ -25,6 +25,8 @@ BY_NAME = {goal.name: goal for goal in GOALS}
         ("cached-small", 0.625, True),
         ("cached-large", 0.85, True),
         ("cold", 0.9, True),
+        ("dedup-put", 4.0, True),
+        ("dedup-get", 3.0, True),
     ],
 )
 def test_each_figure_is_found_and_judged(name: str, reached: float, met: bool) -> None:
@@ -33,7 +35,7 @@ def test_each_figure_is_found_and_judged(name: str, reached: float, met: bool) -
 
 
 def test_these_are_all_goals() -> None:
-    assert len(BY_NAME) == len(GOALS) == 11
+    assert len(BY_NAME) == len(GOALS) == 13
 
 
 @pytest.mark.parametrize("name", BY_NAME)
