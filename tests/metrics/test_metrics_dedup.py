@@ -19,13 +19,16 @@ STORE = StoreStatistics(
 )
 STATISTICS = DedupStatistics(
     store=STORE,
-    totals=Totals(files=10, blobs=4, logical_bytes=1000, stored_bytes=250, orphans=1, garbage=2),
+    totals=Totals(
+        files=10, blobs=4, logical_bytes=1000, stored_bytes=250, orphans=1, garbage=2, lost=3
+    ),
     passes=3,
     failed_passes=1,
     cleaned=CleanReport(deleted=5, missing=1),
     asked=(("get", 20, 1, 0.5),),
     fetched=6,
     failed_fetches=2,
+    cleaned_s=1234.0,
 )
 
 
@@ -55,6 +58,8 @@ async def test_everything_is_told() -> None:
         'clean_passes_total{outcome="failed"} 1.0',
         "last_clean_deleted 5.0",
         "last_clean_missing 1.0",
+        "last_clean_timestamp_seconds 1234.0",
+        "lost_blobs 3.0",
         'fetches_total{outcome="done"} 6.0',
         'fetches_total{outcome="failed"} 2.0',
         'metadata_operations_total{operation="get"} 20.0',

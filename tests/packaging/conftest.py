@@ -19,8 +19,9 @@ from tests.cli.processes import DEADLINE_S, program
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a parparchik with two workers, objects, a cache on disk and a sink, before two
-    buckets on moto, after some requests of each kind. One key is in both buckets."""
+    """host:port of a parparchik with two workers, objects, a cache on disk, a peer, a dedup store
+    and a sink, before two buckets on moto, after some requests of each kind. One key is in both
+    buckets."""
     directory = tmp_path_factory.mktemp("served")
     settings = directory / "parparchik.toml"
     settings.write_text('[[sink]]\nkind = "influx"\nurl = "tcp://127.0.0.1:9"\n')
@@ -34,6 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert buckets.request("PUT", f"/{bucket}")[0] == 200
             buckets.put(bucket, "both.txt")
         buckets.put(buckets.private, "one.txt")
+        assert buckets.request("PUT", "/kept")[0] == 200
         bare = {name: "" for name in os.environ if name.startswith(("PARPARCHIK_", "AWS_", "S3_"))}
         environ = {
             **bare,
@@ -43,7 +45,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "PARPARCHIK_HEADER_TIMEOUT": "500ms",
             "PARPARCHIK_CONFIG": str(settings),
             "PARPARCHIK_CACHE_DIR": str(directory / "cache"),
+            "PARPARCHIK_CACHE_PEERS": "http://127.0.0.1:9",
             "ALLOWED_BUCKETS": "pictures:read",
+            "PARPARCHIK_DEDUP_BUCKET": "kept",
+            "PARPARCHIK_DEDUP_METADATA": f"sqlite:///{directory}/files.db",
+            "PARPARCHIK_DEDUP_CLEAN_EVERY": "1s",
         }
         with program("serve", "--port", "0", environ=environ) as running:
             line = json.loads(running.wait_for('"listening"'))
@@ -53,9 +59,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 assert time.monotonic() < deadline, found[1]
                 time.sleep(0.05)
             statuses = [ask(address, path)[0] for path in _PATHS]
-            assert statuses == [302, 302, 404, 200, 200]
+            assert statuses == [302, 302, 404, 200, 200, 404]
             assert exchange(address, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
             assert exchange(address, b"GET / HTTP/1.1\r\n").startswith(b"HTTP/1.1 408 ")
+            while "dedup_last_clean_missing" not in ask(address, "/metrics")[1]:
+                assert time.monotonic() < deadline, running.output
+                time.sleep(0.05)
             yield address
     finally:
         moto.stop()
@@ -67,6 +76,7 @@ _PATHS = (
     "/public/nowhere",
     "/status",
     "/objects/pictures/both.txt",
+    "/ft/files/nowhere",
 )
 
 
