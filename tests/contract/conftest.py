@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import bare_environment, buckets, moto_endpoint
 from tests.cli.moto_buckets import Buckets
+from tests.contract.dedup import Tracker, tracking
 from tests.contract.scene import Scene, Server, serving
 from tests.real_s3.faults import FaultyFront, faulty_front
 
@@ -36,3 +38,10 @@ def gateway_environ(scene: Scene) -> dict[str, str]:
 async def gateway(gateway_environ: dict[str, str]) -> AsyncIterator[Server]:
     async with serving(gateway_environ) as server:
         yield server
+
+
+@pytest.fixture
+async def tracker(scene: Scene, tmp_path: Path) -> AsyncIterator[Tracker]:
+    """A server with a dedup store, as it is set up first."""
+    async with tracking(scene, tmp_path) as tracker:
+        yield tracker

@@ -110,7 +110,7 @@ def hints(data: bytes) -> dict[str, str]:
 
 
 def packed(data: bytes) -> bytes:
-    return gzip.compress(data)
+    return gzip.compress(data, mtime=0)
 
 
 @asynccontextmanager

@@ -22,9 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from parparchik.config import load
 from parparchik.server.listen import listen, url_of
+from parparchik.server.s3_rooms import build_s3
 from parparchik.server.serve import answer_until
-from parparchik.server.wire import Process, build_application, build_plane, build_s3
+from parparchik.server.wire import Process, build_application, build_plane
 from tests.cli.moto_buckets import Buckets
+from tests.plain_http import NO_TLS
 
 MANIFEST = ".parparchik/files.json"
 PATIENCE_S = 20.0
@@ -153,7 +155,7 @@ async def serving(environ: Mapping[str, str], *, ready: bool = True) -> AsyncIte
 
     async with (
         trio.open_nursery() as nursery,
-        httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http,
+        httpx.AsyncClient(verify=NO_TLS, trust_env=False, timeout=PATIENCE_S) as http,
     ):
         nursery.start_soon(application.run)
         nursery.start_soon(answer)

@@ -9,7 +9,7 @@ import pytest
 
 from parparchik.config import load
 from parparchik.s3 import Credentials
-from parparchik.server.wire import open_stores
+from parparchik.server import open_stores
 from tests.contract.scene import KEYS, Scene, serving
 from tests.s3.sigv4_oracle import presigned_query, query_of
 

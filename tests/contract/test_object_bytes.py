@@ -10,11 +10,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from parparchik.config import BucketConfig, Endpoint, S3Config
-from parparchik.content import Download, NotModified, ObjectBytes, Representation, Span, Storing
+from parparchik.content import NotModified, ObjectBytes, Representation, Span, Storing
 from parparchik.errors import BadDigest, OutOfRange, PreconditionFailed
 from parparchik.model import Bucket
 from parparchik.s3 import Credentials, S3Client
 from tests.fakes_bytes import FakeBytes, FakeUpload
+from tests.plain_http import NO_TLS
+from tests.s3.downloads import content, opened
 
 DATA = bytes(range(256)) * 1000
 META = (("cache-control", "max-age=60"), ("x-amz-meta-who", "us"))
@@ -36,28 +38,11 @@ def objects(request: pytest.FixtureRequest) -> Iterator[ObjectBytes]:
         yield FakeBytes(name)
         return
     url = request.getfixturevalue("moto_url")
-    assert httpx.put(f"{url}/{name}", trust_env=False).is_success
+    assert httpx.put(f"{url}/{name}", verify=NO_TLS).is_success
     client = S3Client(S3Config())
     keys = Credentials("AKIDEXAMPLE", "SECRETEXAMPLE")
     yield client.objects(BucketConfig(Bucket(name), Endpoint(url=url)), lambda: keys)
     client.close()
-
-
-def opened(answered: Download | NotModified | None) -> Download:
-    assert answered is not None
-    assert not isinstance(answered, NotModified)
-    return answered
-
-
-async def content(answered: Download | NotModified | None) -> bytes:
-    download = opened(answered)
-    pieces = []
-    while piece := await download.read():
-        pieces.append(piece)
-    assert await download.read() == b""
-    await download.aclose()
-    await download.aclose()
-    return b"".join(pieces)
 
 
 async def store(objects: ObjectBytes, key: str, data: bytes, storing: Storing | None = None) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from tests.cli.processes import Program, program
 from tests.e2e.bytes_s3 import BUCKET, BytesS3
+from tests.plain_http import NO_TLS
 
 DEADLINE_S = 30.0
 
@@ -52,16 +53,16 @@ class Group:
         return f"{self.url}/objects/{BUCKET}/{key}"
 
     def get(self, key: str) -> httpx.Response:
-        return httpx.get(self.url_of(key), timeout=DEADLINE_S, trust_env=False)
+        return httpx.get(self.url_of(key), timeout=DEADLINE_S, verify=NO_TLS)
 
     def put(self, key: str, data: bytes) -> httpx.Response:
-        return httpx.put(self.url_of(key), content=data, timeout=DEADLINE_S, trust_env=False)
+        return httpx.put(self.url_of(key), content=data, timeout=DEADLINE_S, verify=NO_TLS)
 
     def post(self, path: str, document: object) -> httpx.Response:
-        return httpx.post(self.url + path, json=document, timeout=DEADLINE_S, trust_env=False)
+        return httpx.post(self.url + path, json=document, timeout=DEADLINE_S, verify=NO_TLS)
 
     def figures(self, path: str = "/stats") -> dict[str, object]:
-        answer = httpx.get(self.url + path, timeout=DEADLINE_S, trust_env=False)
+        answer = httpx.get(self.url + path, timeout=DEADLINE_S, verify=NO_TLS)
         document = answer.json()
         assert isinstance(document, dict)
         return document
@@ -76,7 +77,7 @@ class Group:
                 self.url_of(key),
                 headers={"X-Request-Id": name},
                 timeout=DEADLINE_S,
-                trust_env=False,
+                verify=NO_TLS,
             )
             answers[self.worker_of(name)] = answer
             return len(answers) == self.workers
@@ -140,7 +141,7 @@ def group(s3: BytesS3, workers: int, *arguments: str, **more: str) -> Iterator[G
             up = lambda: process.output.count('"worker up"') >= workers  # noqa: E731
             until(up, lambda: process.output)
         until(
-            lambda: httpx.get(url + "/readiness", trust_env=False).status_code == 200,
+            lambda: httpx.get(url + "/readiness", verify=NO_TLS).status_code == 200,
             lambda: process.output,
         )
         yield running

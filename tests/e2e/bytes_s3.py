@@ -80,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         data = self._body()
+        if data is None:
+            return
         key = unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")
         self.s3.asked.append(Asked(self.command, key))
         self.s3.put(key, data)
@@ -93,12 +95,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """DeleteObjects, of however many."""
-        for key in re.findall(rb"<Key>([^<]*)</Key>", self._body()):
+        for key in re.findall(rb"<Key>([^<]*)</Key>", self._body() or b""):
             self.s3.objects.pop(key.decode(), None)
         self._reply(200, b"<DeleteResult/>")
 
-    def _body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("content-length", "0")))
+    def _body(self) -> bytes | None:
+        """None where the client went before it had sent all of it: S3 stores nothing then."""
+        size_bytes = int(self.headers.get("content-length", "0"))
+        body = self.rfile.read(size_bytes)
+        if len(body) == size_bytes:
+            return body
+        self.close_connection = True
+        return None
 
     def _answer(self) -> None:
         key = unquote(urlsplit(self.path).path).removeprefix(f"/{BUCKET}/")

@@ -187,10 +187,14 @@ async def both_planes(
         )
         mounts, traffic, ids = Mounts(places, Redirects()), Traffic(), RequestIds()
         access = AccessLog(traffic)
-        front = Front(mounts, management, access, ids, upload_timeout_s=upload_timeout_s)
+        front = Front(
+            *(mounts, management, access, ids),
+            trusts=lambda scope: False,
+            upload_timeout_s=upload_timeout_s,
+        )
         plane = Plane(
             config,
-            Answering(mounts.ask, front, access),
+            Answering(mounts.ask, front, access, act=mounts.act),
             Supervisor(),
             ids,
             certificate=Certificate(config),

@@ -14,6 +14,8 @@ from pathlib import Path
 import boto3
 import httpx
 
+from tests.plain_http import NO_TLS
+
 ENVIRON = {"AWS_ACCESS_KEY_ID": "rclone", "AWS_SECRET_ACCESS_KEY": "rclone-secret"}
 
 
@@ -41,7 +43,7 @@ def rclone(buckets: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     try:
         for _ in range(100):
             try:
-                httpx.get(url)
+                httpx.get(url, verify=NO_TLS)
                 break
             except httpx.TransportError:
                 time.sleep(0.1)

@@ -22,6 +22,7 @@ import trustme
 
 from tests.cli.processes import Program, program
 from tests.e2e.rclone import ENVIRON, free_port, rclone
+from tests.plain_http import NO_TLS
 
 DEADLINE_S = 30.0
 STARTED = '"credentials found"'
@@ -66,7 +67,9 @@ def children(running: Program) -> set[int]:
 def statuses(url: str, key: str, times: int = 12) -> set[int]:
     """How `/list` answers to `key`, on so many connections of their own."""
     headers = {"X-API-Key": key}
-    return {httpx.get(f"{url}/list", headers=headers).status_code for _ in range(times)}
+    return {
+        httpx.get(f"{url}/list", headers=headers, verify=NO_TLS).status_code for _ in range(times)
+    }
 
 
 def test_settings_that_change_while_workers_do_are_the_settings_of_all(

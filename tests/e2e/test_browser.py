@@ -18,6 +18,7 @@ from tests.cli.conftest import bare_environment, buckets, moto_endpoint
 from tests.cli.moto_buckets import Buckets
 from tests.e2e.browser import Browser, browser
 from tests.e2e.docs_tree import CHAPTERS, ODD_PAGE, PAGES, docs_tree, film
+from tests.plain_http import NO_TLS
 from tests.real_s3.serving import Server, serving
 
 __all__ = ["bare_environment", "buckets", "moto_endpoint"]
@@ -112,8 +113,8 @@ def test_odd_names_lost_pages_and_folders(visit: Visit) -> None:
 def test_a_page_loaded_again_is_not_sent_again(visit: Visit) -> None:
     window = visit.browser
     page = visit.server.url + "/chapter-1/page-1.html"
-    first = httpx.get(page)
-    again = httpx.get(page, headers={"if-none-match": first.headers["etag"]})
+    first = httpx.get(page, verify=NO_TLS)
+    again = httpx.get(page, headers={"if-none-match": first.headers["etag"]}, verify=NO_TLS)
     assert (again.status_code, again.content) == (304, b"")
     window.open(page)
     window.reload()
@@ -142,18 +143,18 @@ def test_what_a_player_asks_first(visit: Visit) -> None:
     """`bytes=0-` is a range like any other: Safari plays nothing that answers it with 200."""
     url = visit.server.url + "/assets/film.mp4"
     size = len(visit.film)
-    answer = httpx.get(url, headers={"range": "bytes=0-"})
+    answer = httpx.get(url, verify=NO_TLS, headers={"range": "bytes=0-"})
     assert answer.status_code == 206
     assert answer.headers["content-range"] == f"bytes 0-{size - 1}/{size}"
     assert answer.content == visit.film
-    answer = httpx.get(url, headers={"range": "bytes=0-1"})
+    answer = httpx.get(url, verify=NO_TLS, headers={"range": "bytes=0-1"})
     assert (answer.status_code, answer.content) == (206, visit.film[:2])
-    answer = httpx.get(url, headers={"range": "bytes=-1000"})
+    answer = httpx.get(url, verify=NO_TLS, headers={"range": "bytes=-1000"})
     assert (answer.status_code, answer.content) == (206, visit.film[-1000:])
-    answer = httpx.get(url, headers={"range": f"bytes={size}-"})
+    answer = httpx.get(url, verify=NO_TLS, headers={"range": f"bytes={size}-"})
     assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
 
 
 def test_what_a_script_reads(visit: Visit) -> None:
-    answer = httpx.get(visit.server.url + "/assets/search.json")
+    answer = httpx.get(visit.server.url + "/assets/search.json", verify=NO_TLS)
     assert len(json.loads(answer.content)) == CHAPTERS * PAGES

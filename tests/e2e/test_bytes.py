@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.e2e.bytes_s3 import BUCKET, BytesS3, bytes_s3
+from tests.plain_http import NO_TLS
 from tests.real_s3.serving import Server, serving
 
 MEBI = 1 << 20
@@ -68,7 +69,7 @@ def url_of(server: Server, key: str) -> str:
 
 def digest_of(url: str) -> str:
     digest = hashlib.sha256()
-    with httpx.stream("GET", url, timeout=120) as answer:
+    with httpx.stream("GET", url, timeout=120, verify=NO_TLS) as answer:
         assert answer.status_code == 200
         for piece in answer.iter_raw():
             digest.update(piece)
@@ -114,7 +115,7 @@ def test_s3_dies_within_every_body(server: Server, s3: BytesS3) -> None:
     No piece of the object ever comes whole, however often S3 is asked."""
     s3.gone_after_bytes = 3 * MEBI
     for _ in range(5):
-        with httpx.stream("GET", url_of(server, "large"), timeout=60) as answer:
+        with httpx.stream("GET", url_of(server, "large"), timeout=60, verify=NO_TLS) as answer:
             assert answer.status_code in (200, 502)
             if answer.status_code == 200:
                 with pytest.raises(httpx.TransportError):
@@ -167,7 +168,7 @@ def test_a_write_outlives_the_process(s3: BytesS3, tmp_path: Path) -> None:
         assert digest_of(url_of(server, "written")) == hashlib.sha256(old).hexdigest()
         pieces = len(old) // (64 << 10)
         server.until(lambda: len(list(tmp_path.glob("cache/??/??/*"))) == pieces)
-        answer = httpx.put(url_of(server, "written"), content=b"new", timeout=60)
+        answer = httpx.put(url_of(server, "written"), verify=NO_TLS, content=b"new", timeout=60)
         server.process.process.kill()
         assert answer.status_code == 200
     with serving(environ_of(s3, **more)) as server:
@@ -182,33 +183,37 @@ def test_a_write_outlives_the_process(s3: BytesS3, tmp_path: Path) -> None:
 
 def test_a_failing_s3_is_never_an_absence(server: Server, s3: BytesS3) -> None:
     s3.status = 503
-    answer = httpx.get(url_of(server, "small-and-unknown"), timeout=90)
+    answer = httpx.get(url_of(server, "small-and-unknown"), verify=NO_TLS, timeout=90)
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     s3.mend()
-    assert httpx.get(url_of(server, "small-and-unknown")).status_code == 404
+    assert httpx.get(url_of(server, "small-and-unknown"), verify=NO_TLS).status_code == 404
 
 
 def test_what_is_cached_outlives_an_outage(server: Server, s3: BytesS3) -> None:
     s3.put("page", b"as it was")
     s3.headers["Cache-Control"] = "max-age=1"
-    assert httpx.get(url_of(server, "page")).headers["x-cache"] == "MISS"
-    assert httpx.get(url_of(server, "page")).headers["x-cache"] == "HIT"
+    assert httpx.get(url_of(server, "page"), verify=NO_TLS).headers["x-cache"] == "MISS"
+    assert httpx.get(url_of(server, "page"), verify=NO_TLS).headers["x-cache"] == "HIT"
     s3.status = 503
     time.sleep(1.2)
-    answer = httpx.get(url_of(server, "page"), timeout=90)
+    answer = httpx.get(url_of(server, "page"), verify=NO_TLS, timeout=90)
     assert (answer.status_code, answer.content) == (200, b"as it was")
     assert answer.headers["x-cache"] == "STALE"
 
 
 def test_a_seek_fetches_what_it_needs(server: Server, s3: BytesS3) -> None:
     before = s3.sent_bytes
-    answer = httpx.get(url_of(server, "large"), headers={"range": f"bytes={LARGE - 100}-"})
+    answer = httpx.get(
+        url_of(server, "large"), verify=NO_TLS, headers={"range": f"bytes={LARGE - 100}-"}
+    )
     assert (answer.status_code, answer.content) == (206, s3.objects["large"][-100:])
     assert s3.sent_bytes - before <= 8 * MEBI
     assert (
         httpx.get(
-            url_of(server, "large"), headers={"range": f"bytes={LARGE - 90}-{LARGE - 80}"}
+            url_of(server, "large"),
+            headers={"range": f"bytes={LARGE - 90}-{LARGE - 80}"},
+            verify=NO_TLS,
         ).headers["x-cache"]
         == "HIT"
     )

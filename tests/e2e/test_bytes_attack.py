@@ -1,257 +1,32 @@
-"""Hostile clients, a bad S3 and odd objects, against the gateway and a site as one process.
+"""Hostile clients against the gateway and a site as one process.
 
-Whatever S3 sends, a client gets the object's bytes, an error, or a transfer that visibly broke off,
-and never what anybody else would take for the object. Whatever a client sends, S3 gets the body as
-it was framed, or nothing.
+Whatever a client sends, S3 gets the body as it was framed, or nothing; and nobody gets what is of
+another request, another key or another permission.
 """
 
 from __future__ import annotations
 
 import random
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
-from tests.e2e.rude_s3 import (
-    BUCKET,
-    MODIFIED,
-    Answers,
-    Asked,
-    RudeS3,
-    Said,
-    absent,
-    object_of,
-    rude_s3,
-    said,
-)
-from tests.real_s3.serving import Server, serving
-
-KEY = "a-long-key-of-the-operator"
-DATA = b"0123456789" * 100
-ETAG, LENGTH = 'ETag: "e"', f"Content-Length: {len(DATA)}"
-PLACE = f"/objects/{BUCKET}"
-QUIET_S = 1.0  # for what has no end that a client could see
-
-
-def sends(*lines: str, status: int = 200, body: bytes = DATA, then: str = "next") -> Answers:
-    def answer(asked: Asked) -> Said:
-        return said(status, *lines, body=b"" if asked.method == "HEAD" else body, then=then)
-
-    return answer
-
-
-def to_range(*lines: str, status: int = 206, body: bytes = DATA) -> Answers:
-    """A whole GET is answered as it should be."""
-
-    def answer(asked: Asked) -> Said:
-        if "range" not in asked.headers:
-            return sends(MODIFIED, ETAG, LENGTH)(asked)
-        return said(status, MODIFIED, ETAG, f"Content-Length: {len(body)}", *lines, body=body)
-
-    return answer
-
-
-def changing() -> Answers:
-    """Another object at each GET."""
-    count = [0]
-
-    def answer(asked: Asked) -> Said:
-        count[0] += 1
-        return object_of(b"%04d" % count[0] * 250, method=asked.method)
-
-    return answer
-
-
-OF_S3: dict[str, Answers] = {
-    "no-etag": sends(MODIFIED, LENGTH),
-    "weak": sends(MODIFIED, 'ETag: W/"w"', LENGTH),
-    "two-etags": sends(MODIFIED, ETAG, 'ETag: "f"', LENGTH),
-    "bad-etag": sends(MODIFIED, 'ETag: "a"b"', LENGTH),
-    "no-date": sends(ETAG, LENGTH),
-    "bad-date": sends(ETAG, LENGTH, "Last-Modified: yesterday"),
-    "old-date": sends(ETAG, LENGTH, "Last-Modified: Mon, 01 Jan 0001 00:00:00 GMT"),
-    "no-length": sends(MODIFIED, ETAG, then="close"),
-    "two-lengths": sends(MODIFIED, ETAG, LENGTH, "Content-Length: 5"),
-    "chunks": sends(MODIFIED, ETAG, "Transfer-Encoding: chunked", body=b"1\r\nx\r\n0\r\n\r\n"),
-    "both": sends(MODIFIED, ETAG, "Content-Length: 5", "Transfer-Encoding: chunked"),
-    "negative": sends(MODIFIED, ETAG, "Content-Length: -5"),
-    "beyond": sends(MODIFIED, ETAG, "Content-Length: 99999999999999999999"),
-    "exabyte": sends(MODIFIED, ETAG, "Content-Length: 999999999999999999", then="close"),
-    "short": sends(MODIFIED, ETAG, LENGTH, body=DATA[:500], then="close"),
-    "reset": sends(MODIFIED, ETAG, LENGTH, body=DATA[:500], then="reset"),
-    "long": sends(MODIFIED, ETAG, LENGTH, body=DATA * 2),
-    "hangs": sends(MODIFIED, ETAG, LENGTH, body=DATA[:500], then="hang"),
-    "garbage": lambda asked: Said(b"\0garbage\r\n\r\n", "close"),
-    "interim": lambda asked: Said(
-        b"HTTP/1.1 103 Early\r\n\r\n" * 20 + sends(MODIFIED, ETAG, LENGTH)(asked).data
-    ),
-    "cr": sends(MODIFIED, ETAG, LENGTH, "x-amz-meta-a: x\rSet-Cookie: a=b"),
-    "lf": sends(MODIFIED, ETAG, LENGTH, "x-amz-meta-a: x\nSet-Cookie: a=b"),
-    "fold": sends(MODIFIED, ETAG, LENGTH, "x-amz-meta-a: x\r\n Set-Cookie: a=b"),
-    "nul": sends(MODIFIED, ETAG, LENGTH, "x-amz-meta-a: x\0y"),
-    "not-stored": sends(
-        *(MODIFIED, ETAG, LENGTH, "Set-Cookie: a=b", "Location: http://evil.example/"),
-        *("Vary: *", "Access-Control-Allow-Origin: *", "Connection: x-amz-meta-a"),
-    ),
-    "bomb": sends(MODIFIED, ETAG, LENGTH, "Cache-Control: " + ", " * 15_000 + ";"),
-    "no-store": sends(
-        MODIFIED, ETAG, LENGTH, "Cache-Control: no-store", "Cache-Control: max-age=600"
-    ),
-    "206": sends(MODIFIED, ETAG, LENGTH, "Content-Range: bytes 0-999/1000", status=206),
-    "204": sends(MODIFIED, ETAG, status=204, body=b""),
-    "301": sends("Location: http://evil.example/", "Content-Length: 0", status=301, body=b""),
-    "304": sends(ETAG, status=304, body=b""),
-    "412": sends("Content-Length: 0", status=412, body=b""),
-    "416": sends("Content-Length: 0", status=416, body=b""),
-    "404-of-a-proxy": sends("Content-Length: 4", status=404, body=b"nope"),
-    "range-none": to_range(),
-    "range-elsewhere": to_range("Content-Range: bytes 5-1004/2000"),
-    "range-unsatisfied": to_range("Content-Range: bytes */1000"),
-    "range-of-unknown": to_range("Content-Range: bytes 0-999/*"),
-    "range-backwards": to_range("Content-Range: bytes 999-0/1000"),
-    "range-twice": to_range("Content-Range: bytes 0-999/1000", "Content-Range: bytes 0-4/1000"),
-    "range-short": to_range("Content-Range: bytes 0-999/1000", body=DATA[:10]),
-    "range-of-parts": to_range("Content-Type: multipart/byteranges; boundary=x"),
-    "range-ignored": to_range(status=200),
-    "range-kept": to_range("Content-Range: bytes 0-999/1000"),
-    "changing": changing(),
-}
-WHOLE = {
-    *("no-etag", "weak", "two-etags", "bad-etag", "old-date", "long", "interim", "not-stored"),
-    *("bomb", "no-store"),
-}
-"""Of these a client gets the object, all or part of it."""
-PARTS = {"range-ignored", "range-kept", *WHOLE}
-
-
-class OfAnyKey(dict[str, Answers]):
-    """Every key is an object that says its name; what is stored is in `stored`."""
-
-    def __init__(self) -> None:
-        super().__init__(OF_S3)
-        self.stored: list[tuple[str, str, bytes]] = []
-
-    def get(self, key: str, default: object = None) -> Answers:
-        return super().get(key) or self._answer
-
-    def _answer(self, asked: Asked) -> Said:
-        if asked.method in ("GET", "HEAD"):
-            if not asked.key.startswith("o"):
-                return absent(asked)
-            return object_of(f"I am {asked.key}".encode(), method=asked.method)
-        self.stored.append((asked.method, asked.key, asked.body))
-        return said(200 if asked.method == "PUT" else 204, ETAG, "Content-Length: 0")
+from tests.e2e.attacked import KEY, PLACE, OfAnyKey, asked, attacked, talk
+from tests.e2e.rude_s3 import BUCKET, MODIFIED
+from tests.real_s3.serving import Server
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[RudeS3]:
-    with rude_s3() as s3:
-        s3.answers = OfAnyKey()
-        yield s3
-
-
-CONFIG = f"""
-[[site]]
-bucket = "{BUCKET}"
-mount = "/site/"
-
-[[site]]
-bucket = "{BUCKET}"
-mount = "/site/others/"
-prefix = "others/"
-needs_key = true
-"""
+def objects() -> OfAnyKey:
+    return OfAnyKey({})
 
 
 @pytest.fixture(scope="module")
-def server(s3: RudeS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("attack")
-    (folder / "parparchik.toml").write_text(CONFIG)
-    environ = {
-        "ALLOWED_BUCKETS": f"{BUCKET}:all",
-        "PARPARCHIK_CONFIG": str(folder / "parparchik.toml"),
-        "PARPARCHIK_API_KEYS": KEY,
-        "PARPARCHIK_HOST": "127.0.0.1",
-        "PARPARCHIK_PORT": "0",
-        "PARPARCHIK_LOG_FORMAT": "json",
-        "PARPARCHIK_S3_READ_TIMEOUT": "1",
-        "S3_ENDPOINT": s3.endpoint,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "PARPARCHIK_CACHE_DIR": str(folder / "cache"),
-    }
-    with serving(environ) as server:
+def server(objects: OfAnyKey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with attacked(tmp_path_factory.mktemp("attack"), objects) as server:
         yield server
-        assert server.get("/readiness").status_code == 200
-        assert "Traceback" not in server.process.output
-
-
-def asked(server: Server, key: str, method: str = "GET", **headers: str) -> httpx.Response | None:
-    """None where it broke off."""
-    try:
-        return server.http.request(
-            method, f"{server.url}{PLACE}/{key}", headers=headers, timeout=60
-        )
-    except httpx.TransportError:
-        return None
-
-
-def purge(server: Server) -> None:
-    headers = {"x-api-key": KEY}
-    server.http.post(f"{server.url}/cache/purge", json={"all": True}, headers=headers)
-
-
-def test_whatever_s3_says(server: Server) -> None:
-    def attack(key: str) -> None:
-        for _ in range(2):
-            for method in ("GET", "HEAD"):
-                answer = asked(server, key, method)
-                if answer is None:
-                    assert key in ("short", "reset", "hangs", "exabyte"), key
-                elif answer.status_code >= 500:
-                    assert key not in PARTS, (key, answer.text)
-                else:
-                    assert answer.status_code == 200, key
-                    assert not {"set-cookie", "location"} & set(answer.headers), key
-                    if method == "GET" and key == "changing":
-                        assert answer.content == answer.content[:4] * 250
-                    elif method == "GET":
-                        assert answer.content == DATA, key
-
-    with ThreadPoolExecutor(len(OF_S3)) as pool:
-        list(pool.map(attack, OF_S3))
-
-
-def test_whatever_s3_says_to_a_range(server: Server) -> None:
-    purge(server)
-
-    def attack(key: str) -> None:
-        answer = asked(server, key, range="bytes=3-9")
-        if answer is not None and answer.status_code == 206 and key != "changing":
-            assert answer.content == DATA[3:10], key
-            assert answer.headers["content-range"].startswith("bytes 3-9/"), key
-        elif answer is not None and answer.status_code < 500:
-            assert key in ("changing", "exabyte"), (key, answer)
-        assert key not in PARTS or (answer is not None and answer.status_code == 206), key
-
-    with ThreadPoolExecutor(len(OF_S3)) as pool:
-        list(pool.map(attack, OF_S3))
-    purge(server)
-
-
-def test_what_may_not_be_kept_is_not(server: Server, s3: RudeS3) -> None:
-    """A proxy's Cache-Control does not lift the object's."""
-    answer = asked(server, "no-store")
-    assert answer is not None
-    assert (answer.headers["x-cache"], "no-store" in answer.headers["cache-control"]) == (
-        "BYPASS",
-        True,
-    )
 
 
 INNER = f"DELETE {PLACE}/victim HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\n\r\n".encode()
@@ -302,26 +77,11 @@ UNSOUND: dict[str, tuple[Sequence[str], bytes]] = {
 }
 
 
-def talk(server: Server, data: bytes) -> bytes:
-    """All that comes, until nothing does."""
-    where = urlsplit(server.url)
-    with socket.create_connection((where.hostname or "", where.port or 0)) as sock:
-        sock.settimeout(QUIET_S)
-        received = b""
-        try:
-            sock.sendall(data)
-            while piece := sock.recv(65_536):
-                received += piece
-        except OSError:
-            pass
-        return received
-
-
 @pytest.mark.parametrize("sound", [True, False])
-def test_no_request_is_made_of_a_body(server: Server, s3: RudeS3, *, sound: bool) -> None:
+def test_no_request_is_made_of_a_body(server: Server, objects: OfAnyKey, *, sound: bool) -> None:
     cases = SOUND if sound else UNSOUND
     behind = f"GET {PLACE}/o1 HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    stored = s3.answers.stored  # type: ignore[attr-defined]
+    stored = objects.stored
     stored.clear()
 
     def attack(name: str) -> None:

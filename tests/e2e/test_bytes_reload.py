@@ -20,6 +20,7 @@ import pytest
 
 from tests.e2e.byte_groups import DEADLINE_S, Group, environ_of, group, until
 from tests.e2e.bytes_s3 import BytesS3, bytes_s3
+from tests.plain_http import NO_TLS
 
 MEBI = 1 << 20
 
@@ -236,7 +237,7 @@ def test_another_number_of_workers(s3: BytesS3, tmp_path: Path) -> None:
 
 @contextmanager
 def body_of(running: Group, key: str) -> Iterator[Iterator[bytes]]:
-    with httpx.stream("GET", running.url_of(key), timeout=DEADLINE_S, trust_env=False) as answer:
+    with httpx.stream("GET", running.url_of(key), timeout=DEADLINE_S, verify=NO_TLS) as answer:
         assert answer.status_code == 200
         yield answer.iter_raw()
 

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,21 +20,50 @@ import pytest
 
 from tests.e2e.byte_groups import Group, group, is_running, send, until
 from tests.e2e.bytes_s3 import BUCKET, BytesS3, bytes_s3
+from tests.plain_http import NO_TLS
 
 ASKED = 30
-RACE_S = 6.0
+RACE_S = 4.0
 
 
-@pytest.fixture
-def s3() -> Iterator[BytesS3]:
+@pytest.fixture(scope="module")
+def s3_of_all() -> Iterator[BytesS3]:
     with bytes_s3() as s3:
         yield s3
 
 
+@pytest.fixture
+def s3(s3_of_all: BytesS3) -> BytesS3:
+    """As new."""
+    s3_of_all.mend()
+    s3_of_all.objects.clear()
+    return s3_of_all
+
+
+def two(s3: BytesS3, tier: str, directory: Path) -> AbstractContextManager[Group]:
+    more = {"PARPARCHIK_CACHE_DIR": str(directory)} if tier == "disk" else {}
+    return group(s3, 2, **more)
+
+
+@pytest.fixture(scope="module", params=["memory", "disk"])
+def servers_of_all(
+    s3_of_all: BytesS3, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Group]:
+    with two(s3_of_all, request.param, tmp_path_factory.mktemp("workers") / "cache") as running:
+        yield running
+
+
+@pytest.fixture
+def servers(servers_of_all: Group, s3: BytesS3) -> Group:
+    """For tests that leave the workers alive; nothing is in their caches."""
+    assert servers_of_all.post("/cache/purge", {"all": True}).status_code == 200
+    return servers_of_all
+
+
 @pytest.fixture(params=["memory", "disk"])
-def servers(s3: BytesS3, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Group]:
-    more = {"PARPARCHIK_CACHE_DIR": str(tmp_path / "cache")} if request.param == "disk" else {}
-    with group(s3, 2, **more) as running:
+def mortal(s3: BytesS3, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Group]:
+    """For tests that kill some: the more have died of late, the longer the next one waits."""
+    with two(s3, request.param, tmp_path / "cache") as running:
         yield running
 
 
@@ -46,7 +75,7 @@ def test_a_write_is_true_at_every_worker(servers: Group, s3: BytesS3) -> None:
         assert servers.put("page", text).status_code == 200
         seen = {servers.get("page").content for _ in range(ASKED)}
         assert seen == {text}
-    assert httpx.delete(servers.url_of("page"), timeout=30).status_code == 204
+    assert httpx.delete(servers.url_of("page"), timeout=30, verify=NO_TLS).status_code == 204
     assert {servers.get("page").status_code for _ in range(ASKED)} == {404}
     assert servers.put("page", b"again").status_code == 200
     assert {servers.get("page").content for _ in range(ASKED)} == {b"again"}
@@ -87,7 +116,7 @@ def test_figures_are_of_all(servers: Group, s3: BytesS3) -> None:
     servers.known_by_all("page")
     one, other = (servers.figures("/cache/stats") for _ in range(2))
     assert one == other
-    metrics = httpx.get(servers.url + "/metrics").text
+    metrics = httpx.get(servers.url + "/metrics", verify=NO_TLS).text
     fetched = len(s3.gets("page"))
     assert fetched == 2  # each has asked for itself
     assert "parparchik_workers 2.0" in metrics
@@ -96,25 +125,25 @@ def test_figures_are_of_all(servers: Group, s3: BytesS3) -> None:
 # -- whatever becomes of the workers --------------------------------------------------------------
 
 
-def test_a_worker_that_is_stopped_lets_nobody_see_what_was(servers: Group, s3: BytesS3) -> None:
+def test_a_worker_that_is_stopped_lets_nobody_see_what_was(mortal: Group, s3: BytesS3) -> None:
     """It might go on at any time, with connections that it had accepted."""
     s3.put("page", b"old")
-    servers.known_by_all("page")
-    stopped = min(servers.pids())
+    mortal.known_by_all("page")
+    stopped = min(mortal.pids())
     send(stopped, signal.SIGSTOP)
     began_s = time.monotonic()
-    answer = servers.put("page", b"new")
+    answer = mortal.put("page", b"new")
     took_s = time.monotonic() - began_s
     assert answer.status_code == 200
     assert 4 < took_s < 15
     assert not is_running(stopped)
     send(stopped, signal.SIGCONT)
-    assert {servers.get("page").content for _ in range(ASKED)} == {b"new"}
-    servers.all_up()
-    servers.known_by_all("page")
-    assert {servers.get("page").content for _ in range(ASKED)} == {b"new"}
-    assert servers.put("page", b"newer").status_code == 200
-    assert "worker does not answer, and is killed" in servers.program.output
+    assert {mortal.get("page").content for _ in range(ASKED)} == {b"new"}
+    mortal.all_up()
+    mortal.known_by_all("page")
+    assert {mortal.get("page").content for _ in range(ASKED)} == {b"new"}
+    assert mortal.put("page", b"newer").status_code == 200
+    assert "worker does not answer, and is killed" in mortal.program.output
 
 
 @contextmanager
@@ -139,22 +168,22 @@ def away(servers: Group, victim: int) -> Iterator[None]:
         killer.join()
 
 
-def test_what_was_changed_while_a_worker_was_away(servers: Group, s3: BytesS3) -> None:
+def test_what_was_changed_while_a_worker_was_away(mortal: Group, s3: BytesS3) -> None:
     """Its successor finds the files that it has left, and must not believe them."""
     s3.put("page", b"old")
     s3.put("other", b"stays")
     for key in ("page", "other"):
-        servers.known_by_all(key)
+        mortal.known_by_all(key)
     time.sleep(0.3)  # the files get their names
     for n in range(4):
         text = b"new %d" % n
-        with away(servers, sorted(servers.pids())[n % 2]):
-            assert servers.put("page", text).status_code == 200
-            assert servers.get("page").content == text
-        servers.all_up()
-        servers.known_by_all("page")
-        assert {servers.get("page").content for _ in range(ASKED)} == {text}
-    assert servers.get("other").content == b"stays"
+        with away(mortal, sorted(mortal.pids())[n % 2]):
+            assert mortal.put("page", text).status_code == 200
+            assert mortal.get("page").content == text
+        mortal.all_up()
+        mortal.known_by_all("page")
+        assert {mortal.get("page").content for _ in range(ASKED)} == {text}
+    assert mortal.get("other").content == b"stays"
 
 
 @dataclass
@@ -226,13 +255,13 @@ def test_reads_and_writes_at_two_workers(servers: Group) -> None:
     assert race.writes > 5
 
 
-def test_reads_and_writes_while_workers_die(servers: Group) -> None:
-    race = Race(servers)
+def test_reads_and_writes_while_workers_die(mortal: Group) -> None:
+    race = Race(mortal)
 
     def kill() -> None:
         for _ in range(4):
             time.sleep(0.7)
-            send(random.choice(sorted(servers.pids())), signal.SIGKILL)
+            send(random.choice(sorted(mortal.pids())), signal.SIGKILL)
 
     race.run(kill)
     assert race.old == []

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.processes import program
 from tests.e2e.rclone import ENVIRON, free_port, rclone
+from tests.plain_http import NO_TLS
 
 REQUESTS = 100_000
 BATCH = 100  # pipelined, so that the flood is not slower than what it floods
@@ -54,7 +55,7 @@ def ask_for_unknown(url: str, numbers: range) -> None:
 
 
 def sum_of(url: str, metric: str) -> float:
-    text = httpx.get(f"{url}/metrics").text
+    text = httpx.get(f"{url}/metrics", verify=NO_TLS).text
     return sum(
         float(line.rpartition(" ")[2]) for line in re.findall(rf"^{metric}{{.*", text, re.MULTILINE)
     )
@@ -71,7 +72,7 @@ def test_a_hundred_thousand_unknown_keys(endpoint: str) -> None:
     url = f"http://127.0.0.1:{environ['PARPARCHIK_PORT']}"
     with program("serve", environ=environ) as server:
         server.wait_for("listening")
-        while httpx.get(f"{url}/readiness").status_code != 200:
+        while httpx.get(f"{url}/readiness", verify=NO_TLS).status_code != 200:
             time.sleep(0.05)
         ask_for_unknown(url, range(REQUESTS // 5))
         before = resident_bytes(server.process.pid)
@@ -79,5 +80,5 @@ def test_a_hundred_thousand_unknown_keys(endpoint: str) -> None:
         ask_for_unknown(url, range(REQUESTS // 5, REQUESTS))
         assert resident_bytes(server.process.pid) - before < GROWTH_BYTES
         assert sum_of(url, "parparchik_manifest_writes_total") == written
-        assert httpx.get(f"{url}/list").json()["count"] == 0
+        assert httpx.get(f"{url}/list", verify=NO_TLS).json()["count"] == 0
         assert server.end(signal.SIGTERM) == 0

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.bytes_s3 import BUCKET, BytesS3, bytes_s3
 from tests.e2e.test_bytes import environ_of
+from tests.plain_http import NO_TLS
 from tests.real_s3.serving import Server, serving
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -29,7 +30,7 @@ def s3() -> Iterator[BytesS3]:
 def client(server: Server, plane: str) -> Iterator[httpx.Client]:
     """With one connection, on that plane."""
     limits = httpx.Limits(max_connections=1)
-    with httpx.Client(base_url=server.url, limits=limits, timeout=10) as one:
+    with httpx.Client(base_url=server.url, limits=limits, timeout=10, verify=NO_TLS) as one:
         if plane == "web":
             assert one.get("/healthcheck").status_code == 200
         yield one

@@ -24,6 +24,7 @@ import trustme
 
 from tests.cli.processes import program
 from tests.e2e.rclone import ENVIRON, free_port, rclone
+from tests.plain_http import NO_TLS
 
 API_KEY = "an-operators-key"
 KEYS = ("plain.txt", "a b+c%d/é.txt")
@@ -237,7 +238,7 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
         program("serve", environ=environ | {"S3_ENDPOINT": endpoint}) as server,
     ):
         server.wait_for("listening")
-        while httpx.get(f"http://127.0.0.1:{plain}/readiness").status_code != 200:
+        while httpx.get(f"http://127.0.0.1:{plain}/readiness", verify=NO_TLS).status_code != 200:
             time.sleep(0.05)
         yield Planes(plain, tls, trust)
 

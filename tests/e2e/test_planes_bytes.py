@@ -17,7 +17,7 @@ from parparchik.web import Place
 from tests.e2e.byte_clients import HTTP_1, WAYS, ask, fields_of, http_1, http_2
 from tests.e2e.hostile import Planes, both_planes
 from tests.edge.conftest import until
-from tests.mounts import Blocks, FakeMount
+from tests.mounts import Blocks, FakeMount, ReadyBlocks, until_closed
 
 LARGE = 50 << 20
 SIZES = (0, 1, 4_096, 4_097, 65_536, 65_537, 1 << 20, (1 << 20) + 1)
@@ -37,27 +37,24 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Made:
     """Remembers the contents that it makes."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Blocks]) -> None:
+        self._kind = kind
         self.contents: list[Blocks] = []
 
     def of(
         self, *blocks: Block | trio.Event | Exception, length: int | None = None, status: int = 200
     ) -> Callable[[], Answer]:
         def make() -> Answer:
-            self.contents.append(Blocks(blocks))
+            self.contents.append(self._kind(blocks))
             return self.contents[-1].answer(length, status=status)
 
         return make
 
-    async def until_closed(self) -> None:
-        with trio.fail_after(20):
-            for content in self.contents:
-                await content.closed.wait()
 
-
-@pytest.fixture
-def made() -> Made:
-    return Made()
+@pytest.fixture(params=[Blocks, ReadyBlocks])
+def made(request: pytest.FixtureRequest) -> Made:
+    """Bodies that are waited for, and such as are at hand."""
+    return Made(request.param)
 
 
 @pytest.fixture
@@ -122,7 +119,7 @@ async def test_all_planes_give_the_same_answer(
         assert await ask(planes, way, method, target) == edge
     assert [name for name, _ in edge.headers][-2:] == [b"x-request-id", b"date"]
     assert (b"content-length" in dict(edge.headers)) == (edge.status not in (204, 304))
-    await made.until_closed()
+    await until_closed(made.contents)
     assert planes.plane.connections().truncated == 0
 
 
@@ -139,7 +136,7 @@ async def test_a_large_file_arrives_whole(planes: Planes, made: Made, file: Path
     with file.open("rb") as opened:
         expected = hashlib.file_digest(opened, "sha256").digest()
     assert hashlib.sha256(answer.body).digest() == expected
-    await made.until_closed()
+    await until_closed(made.contents)
 
 
 @pytest.mark.parametrize("way", HTTP_1)
@@ -174,11 +171,11 @@ async def test_what_does_not_end_well_never_looks_whole(
 ) -> None:
     async with http_1(planes, way) as connection:
         await connection.send("GET", target)
-        await connection.send("GET", "/b/k")
         with pytest.raises((trio.BrokenResourceError, EOFError)):  # noqa: PT012
+            await connection.send("GET", "/b/k")
             while True:
                 await connection.answer("GET")
-    await made.until_closed()
+    await until_closed(made.contents)
     assert planes.plane.connections().truncated == 1
 
 
@@ -188,7 +185,7 @@ async def test_in_http_2_it_costs_its_stream(planes: Planes, made: Made, target:
         answer = await client.ask(fields_of("GET", target))
         assert (answer.status, answer.ended, answer.reset) == (200, False, INTERNAL_ERROR)
         assert (await client.ask(fields_of("GET", "/m/blocks"))).ended
-    await made.until_closed()
+    await until_closed(made.contents)
     assert planes.plane.connections().truncated == 1
 
 
@@ -200,7 +197,7 @@ async def test_a_client_that_leaves_lets_the_content_go(
     async with http_1(planes, way) as connection:
         await connection.send("GET", target)
         await until(lambda: made.contents and made.contents[-1].reads)
-    await made.until_closed()
+    await until_closed(made.contents)
     status = 499 if target == "/m/silent" else 200
     await until(lambda: [each for each in planes.traffic.requests() if each[1] == status])
 
@@ -215,7 +212,7 @@ async def test_a_client_that_resets_its_stream_lets_the_content_go(
             await client.receive()
         client.h2.reset_stream(number)
         await client.flush()
-        await made.until_closed()
+        await until_closed(made.contents)
         assert (await client.ask(fields_of("GET", "/m/blocks"))).ended
 
 
@@ -226,7 +223,7 @@ async def test_a_client_that_takes_nothing_is_given_up(
     async with http_1(planes, way) as connection:
         await connection.send("GET", "/m/endless")
         await until(lambda: made.contents)
-        await made.until_closed()
+        await until_closed(made.contents)
     (content,) = made.contents
     assert content.reads < 64  # kept by the kernel, not by us
 
@@ -242,7 +239,7 @@ async def test_in_http_2_too(planes: Planes, made: Made, window: str) -> None:
         await client.flush()
         await until(lambda: made.contents)
         assert window == "TCP's" or (await client.answer(number)).reset == CANCEL
-        await made.until_closed()
+        await until_closed(made.contents)
     (content,) = made.contents
     assert content.reads < (64 if window == "TCP's" else 3)
 
@@ -261,4 +258,4 @@ async def test_a_client_that_takes_it_slowly_is_not_given_up(
             connection.received.clear()
             await trio.sleep(0.25)
         assert not made.contents[0].closed.is_set()
-    await made.until_closed()
+    await until_closed(made.contents)

@@ -24,7 +24,7 @@ from tests.e2e.byte_clients import (
     http_2,
 )
 from tests.e2e.hostile import Planes, both_planes
-from tests.mounts import Blocks, FakeMount
+from tests.mounts import Blocks, FakeMount, until_closed
 
 LONG = bytes(range(256)) * 1000
 KIND = (b"content-type", b"text/plain")
@@ -37,11 +37,6 @@ class Made:
     def of(self, *blocks: Block | trio.Event | Exception) -> Answer:
         self.contents.append(Blocks(blocks))
         return Answer(200, (KIND,), kind="m", content=self.contents[-1], open_ended=True)
-
-    async def until_closed(self) -> None:
-        with trio.fail_after(20):
-            for content in self.contents:
-                await content.closed.wait()
 
 
 @pytest.fixture
@@ -105,7 +100,7 @@ async def test_it_is_whole_on_every_plane_and_the_connection_goes_on(
     in_http_2 = await ask(planes, "h2", "GET", f"/m/{target}")
     assert in_http_2.body == body
     assert not {b"content-length", b"transfer-encoding"} & dict(in_http_2.headers).keys()
-    await made.until_closed()
+    await until_closed(made.contents)
 
 
 @pytest.mark.parametrize("way", HTTP_1)
@@ -124,7 +119,7 @@ async def test_a_head_has_the_same_fields(planes: Planes, made: Made) -> None:
         other = await ask(planes, way, "HEAD", "/m/blocks")
         assert other._replace(headers=lowered(other.headers)) == first
     assert (await ask(planes, "h2", "HEAD", "/m/blocks")).status == 200
-    await made.until_closed()
+    await until_closed(made.contents)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -138,7 +133,7 @@ async def test_what_breaks_off_does_not_look_whole(planes: Planes, made: Made, w
         await connection.send("GET", "/m/raises")
         with pytest.raises((trio.BrokenResourceError, EOFError)):
             await answer(connection)
-    await made.until_closed()
+    await until_closed(made.contents)
     assert planes.plane.connections().truncated == 1
 
 
@@ -148,4 +143,4 @@ async def test_in_http_2_it_costs_its_stream(planes: Planes, made: Made) -> None
         found = await client.ask(fields_of("GET", "/m/raises"))
         assert (found.status, found.ended) == (200, False)
         assert (await client.ask(fields_of("GET", "/m/blocks"))).ended
-    await made.until_closed()
+    await until_closed(made.contents)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.plain_http import NO_TLS
 from tests.real_s3.gateway import missing_programs
 from tests.real_s3.rgw import Rgw, running_rgw
 
@@ -34,5 +35,5 @@ def rgw() -> Iterator[Rgw]:
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx.Client]:
     """httpx on its own transport: adds nothing, follows nothing, retries nothing."""
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=20, verify=NO_TLS) as client:
         yield client

@@ -21,6 +21,8 @@ from typing import IO
 
 import httpx
 
+from tests.plain_http import NO_TLS
+
 _PROGRAMS = (
     *("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool"),
     *("radosgw", "radosgw-admin", "setpriv"),
@@ -188,7 +190,7 @@ class Gateway:
             if any(daemon.poll() is not None for daemon in daemons):
                 raise RuntimeError(f"a Ceph daemon has ended:\n{self._last_words()}")
             try:
-                httpx.get(self.endpoint, timeout=5)
+                httpx.get(self.endpoint, timeout=5, verify=NO_TLS)
             except httpx.TransportError:
                 time.sleep(0.1)
             else:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from tests.cli.processes import Program, program
+from tests.plain_http import NO_TLS
 from tests.real_s3.rgw import Rgw, User
 
 PATIENCE_S = 20.0
@@ -59,7 +60,10 @@ def settings(rgw: Rgw, buckets: str, *, user: User | None = None) -> dict[str, s
 @contextmanager
 def serving(environ: dict[str, str], *, ready: bool = True) -> Iterator[Server]:
     """A server on a free port; waited for until it is ready, unless told otherwise."""
-    with program("serve", environ=environ) as process, httpx.Client(timeout=30) as client:
+    with (
+        program("serve", environ=environ) as process,
+        httpx.Client(timeout=30, verify=NO_TLS) as client,
+    ):
         [url] = json.loads(process.wait_for('"listening"'))["urls"]
         server = Server(process, url, client)
         if ready:

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from parparchik.s3 import S3Client
+from parparchik.s3 import multipart as multipart_module
 from parparchik.s3.transport import Transport
+from tests.s3.fake_multipart import PART
 from tests.s3.fake_s3 import QUICK
 
 
@@ -37,3 +39,9 @@ def s3() -> Iterator[S3Client]:
     client = S3Client(QUICK)
     yield client
     client.close()
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart_module, "PART_BYTES", PART)
+    monkeypatch.setattr(multipart_module, "LARGE_PART_BYTES", 2 * PART)

@@ -7,10 +7,19 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from tests.s3.fake_s3 import OBJECT, answer, error
-from tests.s3.scripted import Seen
+import trio
+
+from parparchik.s3 import S3Client, S3Objects
+from tests.s3.fake_s3 import OBJECT, answer, error, open_objects
+from tests.s3.scripted import Peer, Script, ScriptedServer, Seen, replying, serve
 
 Fault = Callable[[str, int, Seen], bytes | None]
+
+PART = 100_000
+"""Bytes in a part, where a test uses the fixture `small_parts`."""
+DATA = bytes(range(251)) * 1_000  # three parts, the last one of 51,000 bytes
+STEPS = ["create", "part", "part", "part", "complete"]
+SLOW_DOWN = answer(503, {"Retry-After": "0"})
 
 
 def step_of(seen: Seen) -> str:
@@ -89,3 +98,21 @@ class FakeMultipart:
         self.objects[key] = (b"".join(data for _, data in sorted(upload.items())), etag)
         body = f"<CompleteMultipartUploadResult><ETag>&quot;{etag[1:-1]}&quot;</ETag>"
         return answer(200, {}, f"\n\n{body}</CompleteMultipartUploadResult>".encode())
+
+
+async def started(nursery: trio.Nursery, s3: S3Client, fake: FakeMultipart) -> S3Objects:
+    server: ScriptedServer = await nursery.start(serve, replying(fake))
+    return open_objects(s3, server)
+
+
+def holding(fake: FakeMultipart, step: str, reached: trio.Event, go_on: trio.Event) -> Script:
+    """`fake`, but whoever asks for that step waits until it may go on."""
+
+    async def script(peer: Peer) -> None:
+        while seen := await peer.request():
+            if step_of(seen) == step:
+                reached.set()
+                await go_on.wait()
+            await peer.send(fake(seen))
+
+    return script

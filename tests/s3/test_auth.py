@@ -73,6 +73,38 @@ def test_what_is_sent_is_what_was_signed(key: str, query: list[tuple[str, str]])
     assert sent == "&".join(f"{name}={value}" for name, value in encoded)
 
 
+@given(
+    key=oracle.keys,
+    query=st.lists(st.tuples(oracle.text.filter(bool), oracle.text), max_size=4),
+)
+def test_a_target_beside_the_url_is_what_is_signed(key: str, query: list[tuple[str, str]]) -> None:
+    pairs = sorted((encode_component(name), encode_component(value)) for name, value in query)
+    written = "&".join(f"{name}={value}" for name, value in pairs)
+    target = f"/{encode_key(key)}?{written}" if query else f"/{encode_key(key)}"
+    origin = httpx.URL("https://s3.example:9000")
+    request = httpx.Request("GET", origin, extensions={"target": target.encode()})
+    expected = oracle.signed_headers(
+        "GET",
+        f"https://s3.example:9000{target}",
+        [("host", "s3.example:9000")],
+        payload_hash=EMPTY_PAYLOAD_SHA256,
+        credentials=_KEYS,
+        region="eu-central-1",
+        now_s=_NOW_S,
+    )
+    signed = _sign(request)
+    assert {name: signed.headers[name] for name in expected} == expected
+    assert signed.extensions["target"] == target.encode()
+    assert signed.url == origin
+
+
+def test_a_target_in_another_encoding_is_brought_to_the_rules_of_s3() -> None:
+    target = b"/it's%20(1)*?prefix=a+b'&list-type=2"
+    request = httpx.Request("GET", "https://s3.example", extensions={"target": target})
+    expected = b"/it%27s%20%281%29%2A?list-type=2&prefix=a%20b%27"
+    assert _sign(request).extensions["target"] == expected
+
+
 def test_a_url_that_httpx_would_send_half_encoded_is_brought_to_the_rules_of_s3() -> None:
     request = _sign(httpx.Request("GET", "https://s3.example/it's (1)*?prefix=a+b'&list-type=2"))
     assert request.url.raw_path == b"/it%27s%20%281%29%2A?list-type=2&prefix=a%20b%27"

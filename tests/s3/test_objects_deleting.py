@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import pytest
 import trio
 
-from parparchik.errors import Denied, NoBucket, Unavailable, UpstreamError
+from parparchik.errors import BadTarget, Denied, NoBucket, Unavailable, UpstreamError
 from parparchik.model import ListedObject, ObjectHead
 from parparchik.s3 import S3Client
 from tests.s3.fake_s3 import answer, error, open_objects
@@ -210,6 +210,20 @@ class TestFolder:
         )
         with pytest.raises(UpstreamError):
             await open_objects(s3, server).list_folder("")
+
+    @pytest.mark.parametrize("code", ["InvalidArgument", "InvalidToken"])
+    async def test_a_page_that_there_is_not(
+        self, nursery: trio.Nursery, s3: S3Client, code: str
+    ) -> None:
+        """Who named it is at fault; without a page the same answer is S3's failure."""
+        server: ScriptedServer = await nursery.start(
+            serve, replying(lambda seen: error(seen, 400, code))
+        )
+        objects = open_objects(s3, server)
+        with pytest.raises(BadTarget):
+            await objects.list_folder("", token="made up")
+        with pytest.raises(UpstreamError):
+            await objects.list_folder("")
 
     async def test_no_bucket(self, nursery: trio.Nursery, s3: S3Client) -> None:
         server: ScriptedServer = await nursery.start(

@@ -19,7 +19,7 @@ from parparchik.errors import (
     UpstreamError,
 )
 from parparchik.s3 import S3Client, S3Objects
-from tests.s3.downloads import content, opened
+from tests.s3.downloads import content, described, opened
 from tests.s3.fake_s3 import OBJECT, QUICK, answer, error, open_bucket, open_objects
 from tests.s3.scripted import Peer, ScriptedServer, Seen, replying, serve
 
@@ -93,8 +93,7 @@ async def test_all_that_is_stored_is_told(nursery: trio.Nursery, s3: S3Client) -
 
 async def test_an_etag_without_quotes_gets_them(nursery: trio.Nursery, s3: S3Client) -> None:
     objects, _ = await answering(nursery, s3, answer(200, {**OBJECT, "ETag": "0123"}, DATA))
-    download = opened(await objects.open("k"))
-    assert download.representation.etag == '"0123"'
+    assert (await described(await objects.open("k"))).etag == '"0123"'
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
@@ -108,7 +107,7 @@ async def test_a_list_may_come_in_several_lines(
     if method == "HEAD":
         said = await objects.stat("k")
     else:
-        said = opened(await objects.open("k")).representation
+        said = await described(await objects.open("k"))
     assert said is not None
     assert dict(said.headers) == {
         "cache-control": "no-store, max-age=60",
@@ -161,21 +160,26 @@ async def test_denied_may_be_missing(nursery: trio.Nursery, read: Read) -> None:
     s3.close()
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"ETag": '"0"'},  # no Last-Modified: any web server
-        {"Last-Modified": "yesterday"},
-    ],
-)
-async def test_no_object(
-    nursery: trio.Nursery, s3: S3Client, read: Read, headers: dict[str, str]
-) -> None:
+async def test_no_object(nursery: trio.Nursery, s3: S3Client, read: Read) -> None:
+    headers = {"Last-Modified": "yesterday"}
     server: ScriptedServer = await nursery.start(
         serve, replying(lambda seen: answer(200, headers, DATA, to_head=seen.method == "HEAD"))
     )
     with pytest.raises(UpstreamError):
         await read(open_objects(s3, server))
+
+
+@pytest.mark.parametrize("etag", ['"0"', ""])
+async def test_an_object_of_unknown_age(nursery: trio.Nursery, s3: S3Client, etag: str) -> None:
+    headers = {"ETag": etag} if etag else {}
+    server: ScriptedServer = await nursery.start(
+        serve, replying(lambda seen: answer(200, headers, DATA, to_head=seen.method == "HEAD"))
+    )
+    objects = open_objects(s3, server)
+    representation = await objects.stat("k")
+    assert representation == Representation(len(DATA), 0, etag)
+    assert representation.recognizable == bool(etag)
+    assert await described(await objects.open("k")) == representation
 
 
 async def test_an_object_of_unknown_size(nursery: trio.Nursery, s3: S3Client, read: Read) -> None:
@@ -309,6 +313,22 @@ class TestConditions:
             answered = await objects.open("k", if_none_match='"0123"')
             assert answered == NotModified((("cache-control", "max-age=5"),))
         assert server.connections == 1
+
+    async def test_what_a_cache_before_s3_says(self, nursery: trio.Nursery, s3: S3Client) -> None:
+        def reply(seen: Seen) -> bytes:
+            if "if-none-match" in seen.headers:
+                return b"HTTP/1.1 304 N\r\nAge: 7\r\n\r\n"
+            age = {"k": "30", "junk": "soon"}[seen.target.rpartition("/")[2]]
+            return answer(200, {**OBJECT, "Age": age}, b"data", to_head=seen.method == "HEAD")
+
+        server: ScriptedServer = await nursery.start(serve, replying(reply))
+        objects = open_objects(s3, server)
+        for key, age_s in (("k", 30), ("junk", 0)):
+            stat = await objects.stat(key)
+            assert stat is not None
+            got = await described(await objects.open(key))
+            assert (stat.age_s, got.age_s) == (age_s, age_s)
+        assert await objects.open("k", if_none_match='"0123"') == NotModified(age_s=7)
 
     async def test_not_modified_without_being_asked(
         self, nursery: trio.Nursery, s3: S3Client

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import trio
 
+from parparchik.config.byte_settings import BYTE_SETTINGS
 from parparchik.content import Storing
 from parparchik.errors import (
     BadDigest,
@@ -20,8 +23,9 @@ from parparchik.errors import (
     Unavailable,
 )
 from parparchik.s3 import S3Client
+from parparchik.s3.multipart import LARGE_PART_BYTES, MAX_PARTS, PART_BYTES, part_bytes_of
 from tests.s3.fake_multipart import FakeMultipart
-from tests.s3.fake_s3 import QUICK, answer, error, open_objects
+from tests.s3.fake_s3 import OBJECT, QUICK, answer, error, open_objects
 from tests.s3.scripted import Peer, ScriptedServer, Seen, replying, serve
 from tests.s3.uploads import Sent
 
@@ -88,9 +92,111 @@ async def test_errors(
         serve, replying(lambda seen: error(seen, status, code, {"Retry-After": "0"}))
     )
     with pytest.raises(raised):
-        await open_objects(s3, server).store("k", Sent(DATA), Storing(if_match='"1"'))
-    assert [seen.headers["if-match"] for seen in server.requests] == ['"1"'] * tries
-    assert {seen.body for seen in server.requests} == {DATA}
+        await open_objects(s3, server).store("k", Sent(DATA), Storing())
+    assert [(seen.method, seen.body) for seen in server.requests] == [("PUT", DATA)] * tries
+
+
+class Conditional:
+    """An object that is replaced on conditions, as a `kind` of server keeps them."""
+
+    def __init__(self, kind: str, *, there: bool = True) -> None:
+        self.kind = kind
+        self.data: bytes | None = b"before" if there else None
+        self.asked: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None  # before each PUT
+
+    @property
+    def etag(self) -> str:
+        return "" if self.data is None else f'"{hashlib.md5(self.data).hexdigest()}"'
+
+    def holds(self, seen: Seen) -> bool:
+        wanted, unwanted = seen.headers.get("if-match"), seen.headers.get("if-none-match")
+        if unwanted is not None:
+            return self.data is None
+        mine = self.etag.strip('"') if self.kind == "unquoted" else self.etag
+        return wanted is None or mine == wanted
+
+    def __call__(self, seen: Seen) -> bytes:
+        self.asked.append(seen.method)
+        if seen.method in ("HEAD", "GET"):
+            if self.kind == "write only":
+                return error(seen, 403, "AccessDenied")
+            if self.data is None:
+                return error(seen, 404, "NoSuchKey")
+            return answer(200, {**OBJECT, "ETag": self.etag}, self.data, to_head=True)
+        self.meanwhile()
+        if self.kind != "ignores" and not self.holds(seen):
+            return error(seen, 412, "PreconditionFailed")
+        self.data = seen.body
+        return answer(200, {"ETag": self.etag})
+
+
+KINDS = ["RFC", "unquoted", "ignores"]
+BEFORE = f'"{hashlib.md5(b"before").hexdigest()}"'
+OTHER = f'"{hashlib.md5(b"other").hexdigest()}"'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("storing", "there", "stored"),
+    [
+        (Storing(if_match=BEFORE), True, True),
+        (Storing(if_match=BEFORE.strip('"')), True, None),  # no server has to know that form
+        (Storing(if_match=OTHER), True, False),
+        (Storing(if_match=BEFORE), False, False),
+        (Storing(if_none_match="*"), True, False),
+        (Storing(if_none_match="*"), False, True),
+    ],
+)
+async def test_conditions(
+    nursery: trio.Nursery, s3: S3Client,
+    kind: str, storing: Storing, there: bool, stored: bool | None,
+) -> None:  # fmt: skip
+    there_is = Conditional(kind, there=there)
+    server: ScriptedServer = await nursery.start(serve, replying(there_is))
+    before = there_is.data
+    try:
+        etag = await open_objects(s3, server).store("k", Sent(b"after"), storing)
+    except PreconditionFailed:
+        assert not stored
+        assert there_is.data == before
+    else:
+        assert stored is not False
+        assert (there_is.data, etag) == (b"after", there_is.etag)
+
+
+@pytest.mark.parametrize("kind", ["RFC", "unquoted"])
+async def test_conditions_are_kept_in_the_last_moment_too(
+    nursery: trio.Nursery, s3: S3Client, kind: str
+) -> None:
+    there_is = Conditional(kind)
+    server: ScriptedServer = await nursery.start(serve, replying(there_is))
+
+    def another_writer() -> None:
+        there_is.data = b"other"
+
+    there_is.meanwhile = another_writer
+    with pytest.raises(PreconditionFailed):
+        await open_objects(s3, server).store("k", Sent(b"after"), Storing(if_match=BEFORE))
+    assert there_is.data == b"other"
+
+
+@pytest.mark.parametrize(("etag", "stored"), [(BEFORE, True), (OTHER, False)])
+async def test_who_may_not_look_leaves_it_to_s3(
+    nursery: trio.Nursery, s3: S3Client, etag: str, stored: bool
+) -> None:
+    there_is = Conditional("write only")
+    server: ScriptedServer = await nursery.start(serve, replying(there_is))
+    with nullcontext() if stored else pytest.raises(PreconditionFailed):
+        await open_objects(s3, server).store("k", Sent(b"after"), Storing(if_match=etag))
+    assert there_is.data == (b"after" if stored else b"before")
+
+
+async def test_without_conditions_nothing_is_looked_at(nursery: trio.Nursery, s3: S3Client) -> None:
+    there_is = Conditional("RFC")
+    server: ScriptedServer = await nursery.start(serve, replying(there_is))
+    await open_objects(s3, server).store("k", Sent(b"after"), Storing())
+    assert there_is.asked == ["PUT"]
 
 
 async def test_is_tried_again(nursery: trio.Nursery, s3: S3Client) -> None:
@@ -184,3 +290,13 @@ async def test_an_etag_without_quotes_gets_them(nursery: trio.Nursery, s3: S3Cli
 
     server: ScriptedServer = await nursery.start(serve, replying(reply))
     assert await open_objects(s3, server).store("k", Sent(b"x"), Storing()) == '"0123"'
+
+
+def test_what_may_be_configured_can_be_stored() -> None:
+    [setting] = [each for each in BYTE_SETTINGS if each.toml == "objects.max_upload"]
+    most = setting.parse("312GiB")
+    assert isinstance(most, int)
+    assert PART_BYTES < part_bytes_of(most) <= LARGE_PART_BYTES
+    assert part_bytes_of(most) * MAX_PARTS >= most
+    with pytest.raises(ValueError, match="312GiB"):
+        setting.parse("313GiB")

@@ -35,6 +35,9 @@ class FakeConnection(Connection):
     def send_nowait(self, data: bytes) -> bool:
         raise AssertionError("a pool keeps connections and uses none")
 
+    async def flush(self) -> None:
+        raise AssertionError("a pool keeps connections and uses none")
+
     def receive_nowait(self) -> bytes | None:
         raise AssertionError("a pool keeps connections and uses none")
 
