@@ -9,6 +9,7 @@ under httpx for what is streamed, and `probe` for existence, asked per redirect,
 without so much as a task; then signing, retries and what errors mean.
 """
 
+from parparchik.s3.addressing import internal_address
 from parparchik.s3.bucket import S3Bucket
 from parparchik.s3.client import S3Client
 from parparchik.s3.objects import S3Objects
@@ -24,5 +25,6 @@ __all__ = [
     "S3Client",
     "S3Objects",
     "S3Statistics",
+    "internal_address",
     "pass_on_traceparent",
 ]

@@ -1,6 +1,6 @@
 """Signing as an `httpx.Auth`: every request of the S3 client passes through here.
 
-httpx encodes URLs by the WHATWG's rules, S3 checks signatures by its own. So a request's URL is
+httpx encodes URLs by the WHATWG's rules, S3 checks signatures by its own. So a request's target is
 first brought into S3's encoding, and what is then sent is what was signed.
 """
 
@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import httpx
 
+from parparchik.s3.request import TARGET, request_target
 from parparchik.s3.sigv4 import (
     UNSIGNED_PAYLOAD,
     Credentials,
@@ -58,14 +59,15 @@ class SigV4Auth(httpx.Auth):
         self._now = now
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        path, query = _canonicalise_url(request)
+        path, query = _canonicalise(request)
+        headers = request.headers
         added = sign_headers(
             request.method,
             path,
             query,
             [
                 (name, value)
-                for name, value in request.headers.multi_items()
+                for name, value in headers.multi_items()
                 if name in _SIGNED or name.startswith("x-amz-")
             ],
             payload_hash=_payload_hash(request),
@@ -73,20 +75,31 @@ class SigV4Auth(httpx.Auth):
             region=self._region,
             now_s=self._now(),
         )
-        request.headers.update(added)
+        fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in added]
+        names = {name for name, _ in fields}
+        request.headers = httpx.Headers(
+            [*((name, value) for name, value in headers.raw if name.lower() not in names), *fields]
+        )
         yield request
 
 
-def _canonicalise_url(request: httpx.Request) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Rewrites the URL in S3's encoding; returns its path and the pairs of its query.
+def _canonicalise(request: httpx.Request) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Rewrites the target in S3's encoding; returns its path and the pairs of its query.
 
     A plus in a query is read as a space, as httpx writes it and S3 reads it.
     """
-    path, _, query = request.url.raw_path.partition(b"?")
+    given = request_target(request)
+    path, _, query = given.partition(b"?")
     encoded_path = encode_key(unquote_to_bytes(path))
-    pairs = encode_pairs(parse_qsl(query.decode("ascii"), keep_blank_values=True))
+    pairs: tuple[tuple[str, str], ...] = ()
+    if query:
+        pairs = encode_pairs(parse_qsl(query.decode("ascii"), keep_blank_values=True))
     target = f"{encoded_path}?{canonical_query(pairs)}" if pairs else encoded_path
-    request.url = request.url.copy_with(raw_path=target.encode("ascii"))
+    raw_path = target.encode("ascii")
+    if TARGET in request.extensions:
+        request.extensions[TARGET] = raw_path
+    elif raw_path != given:
+        request.url = request.url.copy_with(raw_path=raw_path)
     return encoded_path, pairs
 
 

@@ -57,7 +57,6 @@ class S3Bucket:
         s3: S3Config,
         *,
         credentials: Callable[[], Credentials],
-        client: httpx.AsyncClient,
         transport: Transport,
         operations: Operations,
         now: Callable[[], float] = time.time,
@@ -73,7 +72,7 @@ class S3Bucket:
         self._external = external_address(config.bucket.name, config.endpoint)
         self._presigner = Presigner(str(self._external.origin), region)
         self._caller = Caller(
-            client,
+            transport,
             self._address.origin,
             SigV4Auth(credentials, region, now=now),
             httpx.Timeout(s3.read_timeout_s, connect=s3.connect_timeout_s),

@@ -48,7 +48,8 @@ class S3Client:
 
     @property
     def http(self) -> httpx.AsyncClient:
-        """What the buckets are asked with, for credential sources to use as well."""
+        """httpx's client on the connections that the buckets are asked on, for credential
+        sources."""
         return self._http
 
     def bucket(self, config: BucketConfig, credentials: Callable[[], Credentials]) -> S3Bucket:
@@ -58,7 +59,6 @@ class S3Client:
             config,
             self._config,
             credentials=credentials,
-            client=self._http,
             transport=self._transport,
             operations=self._operations_on(config),
             now=self._now,
@@ -71,7 +71,7 @@ class S3Client:
             config,
             self._config,
             credentials=credentials,
-            client=self._http,
+            transport=self._transport,
             operations=self._operations_on(config),
             now=self._now,
         )

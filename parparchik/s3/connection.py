@@ -49,8 +49,12 @@ class Connection(ABC):
 
     @abstractmethod
     def send_nowait(self, data: bytes) -> bool:
-        """Whether all of `data` could be sent at once; if not, who knows how much was. Raises
+        """Whether all of `data` could be sent at once; if not, `flush` sends the rest. Raises
         httpx.WriteError."""
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Send what `send_nowait` has left. Raises httpx.WriteError."""
 
     @abstractmethod
     def receive_nowait(self) -> bytes | None:
@@ -67,13 +71,14 @@ class Connection(ABC):
 
 
 class PlainConnection(Connection):
-    __slots__ = ("_arrived", "_socket")
+    __slots__ = ("_arrived", "_socket", "_unsent")
 
     def __init__(self, connected: socket.socket) -> None:
         """Takes over a connected socket."""
         super().__init__()
         connected.setblocking(False)
         self._socket = connected
+        self._unsent = memoryview(b"")
         self._arrived = select.poll()  # a third of the price of a recv that would block
         self._arrived.register(connected, select.POLLIN)
 
@@ -107,11 +112,20 @@ class PlainConnection(Connection):
 
     def send_nowait(self, data: bytes) -> bool:
         try:
-            return self._socket.send(data) == len(data)
+            sent = self._socket.send(data)
         except BlockingIOError:
-            return False
+            sent = 0
         except OSError as error:
             raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
+        if sent == len(data):
+            return True
+        self._unsent = memoryview(data)[sent:]
+        return False
+
+    async def flush(self) -> None:
+        unsent, self._unsent = self._unsent, memoryview(b"")
+        if unsent:
+            await self.send(unsent)
 
     def receive_nowait(self) -> bytes | None:
         try:

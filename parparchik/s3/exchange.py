@@ -3,7 +3,8 @@
 Two things make this more than sending and receiving. A kept connection may turn out to have been
 closed by the server: then the request goes out once more, on a new one. And a server may answer
 before it has read the whole request, to refuse an upload, say: so one task sends the body while
-another reads, and when the answer is there first, sending ends.
+another reads, and when the answer is there first, sending ends. A small request, which the kernel
+takes whole and at once, needs none of that.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import httpx
 import trio
 
 from parparchik.s3.connection import RECEIVE_BYTES, Connection
 from parparchik.s3.pool import Pool
-from parparchik.s3.request import RequestBody, send_within, serialise_head
+from parparchik.s3.request import RequestBody, flush_within, send_within, serialise_head
 from parparchik.s3.response import ResponseParser
 
 # Takes a connection and a parser for the answer; returns when the answer's head is complete.
@@ -36,9 +38,12 @@ class Timeouts:
     @classmethod
     def of(cls, request: httpx.Request) -> Timeouts:
         given = request.extensions.get("timeout", {})
-        return cls(
-            **{f"{name}_s": seconds for name, seconds in given.items() if seconds is not None}
-        )
+        return _timeouts(*map(given.get, ("connect", "read", "write", "pool")))
+
+
+@lru_cache(maxsize=64)  # a few come again and again
+def _timeouts(*seconds: float | None) -> Timeouts:
+    return Timeouts(*(math.inf if each is None else each for each in seconds))
 
 
 async def converse(
@@ -99,11 +104,12 @@ async def _receive(
 class Exchange:
     """The `talk` of an httpx request."""
 
-    __slots__ = ("_body", "_head", "_timeouts")
+    __slots__ = ("_body", "_head", "_timeouts", "_whole")
 
     def __init__(self, request: httpx.Request, timeouts: Timeouts) -> None:
         self._head = serialise_head(request)
         self._body = RequestBody(request)
+        self._whole = self._body.after(self._head)
         self._timeouts = timeouts
 
     @property
@@ -112,18 +118,28 @@ class Exchange:
 
     async def talk(self, connection: Connection, parser: ResponseParser) -> None:
         """Raises httpx.TransportError, and what the body's own iteration raises."""
-        await send_within(connection, self._head, self._timeouts.write_s)
-        if self._body.empty:
-            reading = trio.move_on_after(self._timeouts.read_s)
-            with reading:
-                await receive_head(connection, parser)
+        write_s, read_s = self._timeouts.write_s, self._timeouts.read_s
+        if self._whole is None:
+            await send_within(connection, self._head, write_s)
+            rest = partial(self._body.send, connection, write_s)
+            reading = await self._talk_while(rest, connection, parser)
         else:
-            reading = await self._talk_with_body(connection, parser)
+            await trio.lowlevel.checkpoint_if_cancelled()  # what nobody wants is not sent
+            if connection.send_nowait(self._whole):
+                reading = trio.CancelScope(deadline=trio.current_time() + read_s)
+                with reading:
+                    await receive_head(connection, parser)
+            else:
+                rest = partial(flush_within, connection, write_s)
+                reading = await self._talk_while(rest, connection, parser)
         if reading.cancelled_caught and not parser.head_complete:
-            raise httpx.ReadTimeout(f"no response within {self._timeouts.read_s:g} s")
+            raise httpx.ReadTimeout(f"no response within {read_s:g} s")
 
-    async def _talk_with_body(
-        self, connection: Connection, parser: ResponseParser
+    async def _talk_while(
+        self,
+        send_rest: Callable[[], Awaitable[None]],
+        connection: Connection,
+        parser: ResponseParser,
     ) -> trio.CancelScope:
         """Returns the scope of reading, whose time runs from the end of sending."""
         reading = trio.CancelScope()
@@ -133,7 +149,7 @@ class Exchange:
         async def send() -> None:
             nonlocal sent, failure
             try:
-                await self._body.send(connection, self._timeouts.write_s)
+                await send_rest()
                 sent = True
             except httpx.WriteError:
                 pass  # it may have answered before it closed: the reader will see

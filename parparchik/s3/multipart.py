@@ -19,15 +19,9 @@ import structlog
 import trio
 
 from parparchik.content import Representation
-from parparchik.errors import (
-    Denied,
-    ParparchikError,
-    PreconditionFailed,
-    TooLarge,
-    UpstreamError,
-)
-from parparchik.rfc import Conditions, evaluate, parse_etag
+from parparchik.errors import ParparchikError, TooLarge, UpstreamError
 from parparchik.s3.asking import Asking
+from parparchik.s3.conditions import check_conditions
 from parparchik.s3.failures import Operation, Rejection
 from parparchik.s3.parts import Part, PartReader
 from parparchik.s3.representation import quoted
@@ -36,7 +30,8 @@ from parparchik.s3.response import Reply
 from parparchik.s3.xml import parse_error
 from parparchik.s3.xml_writes import complete_document, parse_completed_etag, parse_upload_id
 
-PART_BYTES = 16 << 20  # larger bodies go in parts; two of them are in memory at a time
+PART_BYTES = 15 << 20  # larger bodies go in parts; two of them are in memory at a time
+LARGE_PART_BYTES = 32 << 20  # where those would be too many, up to this; one of them is
 MAX_PARTS = 10_000
 SLOWEST_BYTES_S = 64 * 1024  # a part has this much time on top of an operation's
 UPLOAD_OPERATIONS: tuple[Operation, ...] = (
@@ -54,14 +49,14 @@ _log = structlog.get_logger(__name__)
 
 def part_bytes_of(size_bytes: int | None, wanted: int = 0) -> int:
     """How large the parts of a body must be, or, where that is enough, as `wanted`. Raises TooLarge
-    for what no two parts in memory, or one of twice the size, can carry."""
+    for what a large part in memory at a time cannot carry."""
     if 0 < wanted <= PART_BYTES and (size_bytes or 0) <= wanted * MAX_PARTS:
         return wanted
     if size_bytes is None or size_bytes <= PART_BYTES * MAX_PARTS:
         return PART_BYTES
-    if size_bytes <= 2 * PART_BYTES * MAX_PARTS:
-        return 2 * PART_BYTES
-    raise TooLarge(f"no more than {2 * PART_BYTES * MAX_PARTS} bytes can be stored in parts")
+    if size_bytes <= LARGE_PART_BYTES * MAX_PARTS:
+        return -(-size_bytes // MAX_PARTS)
+    raise TooLarge(f"no more than {LARGE_PART_BYTES * MAX_PARTS} bytes can be stored in parts")
 
 
 class Multipart:
@@ -97,33 +92,17 @@ class Multipart:
         without a word), so they are looked after here as well, with a moment in between: before
         anything is sent in vain, and again when all is there.
         """
-        await self._check(conditions)
+        await check_conditions(self._stat, conditions)
         # Who is cancelled while S3 makes up its mind would never learn what to abort.
         with trio.CancelScope(shield=True):
             self._upload = await self._create(headers)
         try:
             etags = await self._send_parts(parts, first)
-            await self._check(conditions)
+            await check_conditions(self._stat, conditions)
             return await self._complete(etags, conditions)
         except BaseException:
             await self._abort()
             raise
-
-    async def _check(self, conditions: Mapping[str, str]) -> None:
-        if not conditions:
-            return
-        try:
-            there = await self._stat()
-        except Denied:
-            return  # who may only write leaves it to S3
-        asked = Conditions(
-            if_match=conditions.get("if-match", ""),
-            if_none_match=conditions.get("if-none-match", ""),
-        )
-        etag = parse_etag(there.etag) if there is not None else None
-        outcome = evaluate(asked, reading=False, exists=there is not None, etag=etag)
-        if outcome == "failed":
-            raise PreconditionFailed("the object is not what the condition of storing it says")
 
     async def _create(self, headers: Mapping[str, str]) -> str:
         return await self._asking.ask(

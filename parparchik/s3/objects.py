@@ -7,19 +7,20 @@ is large, put together by `multipart`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import httpx
 
 from parparchik.config import BucketConfig, S3Config
 from parparchik.content import Download, Folder, NotModified, Representation, Span, Storing
-from parparchik.errors import OutOfRange, PreconditionFailed, UpstreamError
+from parparchik.errors import BadTarget, OutOfRange, PreconditionFailed, UpstreamError
 from parparchik.model import Upload
 from parparchik.s3.addressing import internal_address
 from parparchik.s3.asking import Asking
 from parparchik.s3.auth import SigV4Auth
-from parparchik.s3.call import Caller, whole
+from parparchik.s3.call import Caller, target_of, whole
+from parparchik.s3.conditions import store_if
 from parparchik.s3.deletes import DELETE_OPERATIONS, Deletes
 from parparchik.s3.download import S3Download, size_beyond
 from parparchik.s3.existence import Existence
@@ -33,6 +34,7 @@ from parparchik.s3.multipart import (
 from parparchik.s3.operation import Operations
 from parparchik.s3.parts import Part, PartReader
 from parparchik.s3.representation import (
+    age_of,
     conditions_of,
     parse_length,
     quoted,
@@ -43,9 +45,12 @@ from parparchik.s3.representation import (
 from parparchik.s3.sigv4 import Credentials
 from parparchik.s3.xml import parse_folder
 
+# AWS and MinIO say the former; rclone the latter, which AWS has for credentials.
+_NO_SUCH_TOKEN = {"InvalidArgument", "InvalidToken"}
+
 
 class S3Objects:
-    """`client` sends through our transport; `operations` are the bucket's own; `credentials` as
+    """Asks through `transport`; `operations` are the bucket's own; `credentials` as
     for S3Bucket."""
 
     def __init__(
@@ -54,7 +59,7 @@ class S3Objects:
         s3: S3Config,
         *,
         credentials: Callable[[], Credentials],
-        client: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         operations: Operations,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -64,7 +69,7 @@ class S3Objects:
         self._address = internal_address(self._name, config.endpoint)
         region = config.endpoint.region
         self._caller = Caller(
-            client,
+            transport,
             self._address.origin,
             SigV4Auth(credentials, region, now=now),
             httpx.Timeout(s3.read_timeout_s, connect=s3.connect_timeout_s),
@@ -106,12 +111,13 @@ class S3Objects:
         got lost, the second raises PreconditionFailed, as if it had been another writer. (An object
         with the same bytes need not be ours: who writes a lock must not be told that it is.)"""
         path = self._address.path(key)
-        self._caller.url(path)  # can it be asked for? Before the body is read
+        target_of(path)  # can it be asked for? Before the body is read
         headers, conditions = storing_headers(storing), conditions_of(storing)
         parts = PartReader(upload, storing, part_bytes_of(upload.size_bytes, storing.part_bytes))
         first = [await parts.read()]
         if parts.ended:
-            return await self._put(path, first[0], {**headers, **conditions})
+            put = partial(self._put, path, first[0], headers)
+            return await store_if(partial(self.stat, key), conditions, put)
         multipart = Multipart(
             self._asking, path, partial(self.stat, key), total_s=self._s3.total_timeout_s
         )
@@ -138,12 +144,19 @@ class S3Objects:
             query.append(("prefix", prefix))
         if token is not None:
             query.append(("continuation-token", token))
+
+        def refused(rejection: Rejection) -> Folder:
+            if token is not None and rejection.code in _NO_SUCH_TOKEN:
+                raise BadTarget("there is no such page")
+            raise self._asking.error(rejection, "list")
+
         return await self._asking.ask(
             "list",
             "GET",
             self._address.bucket_path,
             lambda reply: parse_folder(reply.body),
             query=query,
+            refused=refused,
         )
 
     async def _stat(self, key: str) -> Representation | None:
@@ -171,7 +184,7 @@ class S3Objects:
             return download
         reply = await whole(response)
         if reply.status == 304 and "if-none-match" in headers:
-            return NotModified(stored_headers(reply.headers))
+            return NotModified(stored_headers(reply.headers), age_of(reply.headers))
         rejection = self._asking.rejection(reply)
         if reply.status == 416 and span is not None:
             return OutOfRange(
@@ -186,7 +199,9 @@ class S3Objects:
             return
         raise self._asking.error(rejection, operation)
 
-    async def _put(self, path: str, part: Part, headers: dict[str, str]) -> str:
+    async def _put(
+        self, path: str, part: Part, headers: Mapping[str, str], conditions: Mapping[str, str]
+    ) -> str:
         return await self._asking.ask(
             "put",
             "PUT",
@@ -194,6 +209,7 @@ class S3Objects:
             lambda reply: quoted(reply.headers.get(b"etag", b"").decode("latin-1")),
             headers={
                 **headers,
+                **conditions,
                 "content-length": str(part.size_bytes),
                 "x-amz-content-sha256": part.sha256,
             },

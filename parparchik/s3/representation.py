@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from parparchik.content import Representation, Span, Storing
 from parparchik.errors import ClientError, UpstreamError
-from parparchik.rfc import parse_http_date
+from parparchik.rfc import parse_age, parse_http_date
 
 META = "x-amz-meta-"
 _VERSION = "x-amz-version-id"
@@ -72,13 +72,11 @@ def stored_headers(headers: Mapping[bytes, bytes]) -> tuple[tuple[str, str], ...
 
 
 def representation_of(headers: Mapping[bytes, bytes], size_bytes: int) -> Representation:
-    """Raises UpstreamError where S3 does not say when the object was modified: every S3 does, a
-    web server of another kind need not."""
+    """Raises UpstreamError. Every S3 says when an object was modified, what stands before it need
+    not (RFC 9110 section 8.8.2): then it is not known."""
     modified = headers.get(b"last-modified")
-    if modified is None:
-        raise UpstreamError("an object without Last-Modified: S3_ENDPOINT is no S3 server")
     try:
-        last_modified_s = parse_http_date(modified.decode("latin-1"))
+        last_modified_s = 0 if modified is None else parse_http_date(modified.decode("latin-1"))
     except ValueError as error:
         raise UpstreamError(f"S3 describes an object oddly: {error}") from error
     return Representation(
@@ -87,7 +85,13 @@ def representation_of(headers: Mapping[bytes, bytes], size_bytes: int) -> Repres
         etag=quoted(headers.get(b"etag", b"").decode("latin-1")),
         content_type=headers.get(b"content-type", b"").decode("latin-1"),
         headers=stored_headers(headers),
+        age_s=age_of(headers),
     )
+
+
+def age_of(headers: Mapping[bytes, bytes]) -> int:
+    """What a cache before S3 says, in seconds (RFC 9111 section 5.1); S3 itself says nothing."""
+    return parse_age(headers.get(b"age", b"").decode("latin-1"))
 
 
 def storing_headers(storing: Storing) -> dict[str, str]:

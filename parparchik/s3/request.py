@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import lru_cache
 from typing import cast
 
 import httpx
@@ -16,34 +17,52 @@ import trio
 
 from parparchik.s3.connection import Connection
 
+TARGET = "target"
+"""The extension of an httpx.Request that is sent in place of its URL's path and query, as httpx has
+it for targets in an encoding of their own."""
+
+SMALL_BYTES = 64 * 1024
+"""A body in memory that has no more goes out with its head, in one."""
+
 _SLICE_BYTES = 64 * 1024
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[^\x00\r\n]*")
+_NO_VALUE = re.compile(rb"[\x00\r\n]")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 
 
 class PiecewiseBody(httpx.AsyncByteStream):
-    """A body in memory, in pieces that are never joined, given out as often as it takes."""
+    """A body in memory, in pieces that need not be joined, given out as often as it takes."""
 
     def __init__(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
-        self._pieces = pieces
+        self.pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
+        for piece in self.pieces:
             yield cast("bytes", piece)  # what sends it takes any of them
+
+
+def request_target(request: httpx.Request) -> bytes:
+    """What stands in the request line."""
+    target: bytes | None = request.extensions.get(TARGET)
+    return request.url.raw_path if target is None else target
 
 
 def serialise_head(request: httpx.Request) -> bytes:
     """Request line and header block. Raises httpx.LocalProtocolError."""
-    method, target = request.method.encode("ascii"), request.url.raw_path
+    method, target = request.method.encode("ascii"), request_target(request)
     if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
         raise httpx.LocalProtocolError("the request's method or target is malformed")
     lines = [b"%b %b HTTP/1.1" % (method, target)]
     for name, value in request.headers.raw:
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not _is_token(name) or _NO_VALUE.search(value):
             raise httpx.LocalProtocolError(f"the request's header {name!r:.80} is malformed")
         lines.append(b"%b: %b" % (name, value))
     return b"\r\n".join([*lines, b"", b""])
+
+
+@lru_cache(maxsize=128)  # the names of headers are few
+def _is_token(name: bytes) -> bool:
+    return _TOKEN.fullmatch(name) is not None
 
 
 class RequestBody:
@@ -61,12 +80,22 @@ class RequestBody:
         self._begun = False
 
     @property
-    def empty(self) -> bool:
-        return self._length == 0
-
-    @property
     def repeatable(self) -> bool:
         return not self._begun or isinstance(self._stream, (httpx.ByteStream, PiecewiseBody))
+
+    def after(self, head: bytes) -> bytes | None:
+        """The whole request, if its body is small and in memory, and as long as announced."""
+        if self._length == 0:
+            return head
+        if self._length is None or self._length > SMALL_BYTES:
+            return None
+        if isinstance(self._stream, PiecewiseBody):
+            whole = b"".join([head, *self._stream.pieces])
+        elif isinstance(self._stream, httpx.ByteStream):
+            whole = b"".join([head, *self._stream])
+        else:
+            return None
+        return whole if len(whole) == len(head) + self._length else None
 
     async def send(self, connection: Connection, write_timeout_s: float) -> None:
         """Raises httpx.WriteError, httpx.WriteTimeout, httpx.LocalProtocolError when the body is
@@ -109,5 +138,13 @@ async def send_within(
     """Raises httpx.WriteTimeout beside what the connection raises."""
     with trio.move_on_after(write_timeout_s):
         await connection.send(data)
+        return
+    raise httpx.WriteTimeout(f"nothing could be sent for {write_timeout_s:g} s")
+
+
+async def flush_within(connection: Connection, write_timeout_s: float) -> None:
+    """The rest of what was to be sent at once. Raises the same."""
+    with trio.move_on_after(write_timeout_s):
+        await connection.flush()
         return
     raise httpx.WriteTimeout(f"nothing could be sent for {write_timeout_s:g} s")

@@ -89,13 +89,18 @@ class TlsConnection(Connection):
         return records[0] if len(records) == 1 else b"".join(records)
 
     def send_nowait(self, data: bytes) -> bool:
-        if self._sending.locked():
-            return False
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
             raise httpx.WriteError(f"sending failed: {reason_of(error)}") from error
+        if self._sending.locked():
+            return False  # it waits among what goes out
         return self._plain.send_nowait(self._outgoing.read())
+
+    async def flush(self) -> None:
+        async with self._sending:
+            await self._plain.flush()  # before anything that was encrypted later
+            await self._plain.send(self._outgoing.read())
 
     def receive_nowait(self) -> bytes | None:
         """What the protocol itself wants to say goes out with the next request."""
@@ -126,5 +131,4 @@ class TlsConnection(Connection):
 
     async def _flush(self) -> None:
         if self._outgoing.pending:
-            async with self._sending:
-                await self._plain.send(self._outgoing.read())
+            await self.flush()

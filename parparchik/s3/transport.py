@@ -70,11 +70,10 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        if url.scheme not in _DEFAULT_PORTS or not url.host:
+        scheme, host = url.scheme, url.raw_host.decode("ascii")
+        if scheme not in _DEFAULT_PORTS or not host:
             raise httpx.UnsupportedProtocol("only http:// and https:// URLs can be asked for")
-        pool = self.pool(
-            Origin(url.scheme, url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS[url.scheme])
-        )
+        pool = self.pool(Origin(scheme, host, url.port or _DEFAULT_PORTS[scheme]))
         timeouts = Timeouts.of(request)
         exchange = Exchange(request, timeouts)
         connection, parser = await converse(
