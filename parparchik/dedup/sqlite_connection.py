@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ BOTH = (
     # Apple's fsync leaves bytes in the disk's own cache; elsewhere this changes nothing.
     "PRAGMA fullfsync = ON",
 )
+AGAIN_S = 0.02
+NEVER_WAITS = "PRAGMA busy_timeout = 0"
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "is locked by another process for too long",
@@ -88,43 +91,52 @@ class Database:
             )
         if not self.file.parent.is_dir():
             raise ConfigError(f"the dedup database's directory {self.file.parent} does not exist")
-        try:
-            with closing(self._connect("rwc", WRITER, self.lock_wait_s)) as connection:
-                migrate(connection, str(self.file))  # first: what is not ours is left as it is
-                # Readers are never blocked, and a commit is one fsync. It is kept in the file.
-                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.Error as error:
-            raise self.failure(error) from error
+        give_up = time.monotonic() + self.lock_wait_s
+        while True:
+            try:
+                mode = self._create()
+                break
+            except sqlite3.Error as error:
+                # SQLite waits for nobody where two make it at once and one has to let go first.
+                if not _is_busy(error) or time.monotonic() > give_up:
+                    raise self.failure(error) from error
+            time.sleep(AGAIN_S)
         if mode != "wal":
             raise ConfigError(
                 f"{self.file} cannot have a write-ahead log: put the dedup database on a local disk"
             )
 
     def writer(self) -> sqlite3.Connection:
-        """It waits for no lock. Never creates the file: an empty database in place of a lost one
-        would be a disaster. Raises sqlite3.Error."""
-        return self._connect("rw", WRITER, 0.0)
+        """Once made, it waits for no lock. Never creates the file: an empty database in place of a
+        lost one would be a disaster. Raises sqlite3.Error."""
+        return self._connect("rw", (*WRITER, NEVER_WAITS))
 
     def reader(self) -> sqlite3.Connection:
         """It waits for the few moments in which a reader has to. Raises sqlite3.Error."""
-        return self._connect("rw", READER, self.lock_wait_s)
+        return self._connect("rw", READER)
 
     def watcher(self) -> sqlite3.Connection:
-        """A reader that waits for nothing. Raises sqlite3.Error."""
-        return self._connect("rw", READER, 0.0)
+        """A reader that, once made, waits for nothing. Raises sqlite3.Error."""
+        return self._connect("rw", (*READER, NEVER_WAITS))
 
     def failure(self, error: sqlite3.Error) -> MetadataUnavailable:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        advice = _ADVICE.get(code & 0xFF, "does not work")
+        advice = _ADVICE.get(_code(error), "does not work")
         return MetadataUnavailable(f"the dedup database {self.file} {advice} ({error})")
 
-    def _connect(
-        self, mode: str, settings: tuple[str, ...], lock_wait_s: float
-    ) -> sqlite3.Connection:
+    def _create(self) -> str:
+        """The journal mode that the database has then. Raises sqlite3.Error, ConfigError."""
+        with closing(self._connect("rwc", WRITER)) as connection:
+            migrate(connection, str(self.file))  # first: what is not ours is left as it is
+            # Readers are never blocked, and a commit is one fsync. It is kept in the file.
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        return str(mode)
+
+    def _connect(self, mode: str, settings: tuple[str, ...]) -> sqlite3.Connection:
+        """Locks are waited for: whoever opens the file may meet those who are just making it."""
         connection = sqlite3.connect(
             f"file:{quote(str(self.file.absolute()))}?mode={mode}",
             uri=True,
-            timeout=lock_wait_s,  # SQLite's busy handler asks again, with growing pauses
+            timeout=self.lock_wait_s,  # SQLite's busy handler asks again, with growing pauses
             isolation_level=None,  # transactions begin where the code says so
             check_same_thread=False,  # one thread at a time has it, but not always the same
         )
@@ -136,3 +148,12 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Without what SQLite says beyond its primary result codes."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
