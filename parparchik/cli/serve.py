@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from parparchik.cli.options import config_option, environment, run
+from parparchik.cli.options import config_option, environment, run_for_long
 from parparchik.cli.progress_bar import progress_bar
 from parparchik.cli.worker import worker_command
 from parparchik.config import Loaded, load
@@ -50,7 +50,7 @@ def serve_as_read(read: Callable[[], Loaded], environ: Mapping[str, str], *notes
     """Serve what `read` says, at the start and at each SIGHUP; `notes` are warnings to begin
     with."""
     loaded = read()
-    run(
+    run_for_long(
         partial(
             serve_requests,
             loaded.config,

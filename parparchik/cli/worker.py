@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from parparchik.cli.options import run
+from parparchik.cli.options import run_for_long
 from parparchik.server.workers import build_worker, run_worker
 
 
@@ -21,7 +21,7 @@ def worker() -> None:
     end = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # for the programs that this one may start
         os.dup2(nothing.fileno(), 0)
-    run(run_worker, end, build_worker)
+    run_for_long(run_worker, end, build_worker)
 
 
 def worker_command() -> list[str]:

@@ -48,12 +48,18 @@ class Http1:
     received: bytearray = field(default_factory=bytearray)
 
     async def send(
-        self, method: str, target: str, headers: Fields = (), *, host: bytes = b"t"
+        self,
+        method: str,
+        target: str,
+        headers: Fields = (),
+        *,
+        host: bytes = b"t",
+        body: bytes = b"",
     ) -> None:
         fields = ((b"Host", host), *headers)
         lines = [b"%b: %b" % each for each in fields]
         line = f"{method} {target} HTTP/1.1".encode()
-        await self.stream.send_all(b"\r\n".join([line, *lines, b"", b""]))
+        await self.stream.send_all(b"\r\n".join([line, *lines, b"", body]))
 
     async def head(self) -> tuple[bytes, Fields]:
         """The next (status line, headers)."""
@@ -124,14 +130,20 @@ async def ask(
     headers: Fields = (),
     *,
     host: bytes = b"t",
+    body: bytes | None = None,
 ) -> Given:
+    """With a `body`, its length is announced."""
+    if body is not None:
+        headers = (*headers, (b"content-length", b"%d" % len(body)))
     if way != "h2":
         async with http_1(planes, way) as connection:
-            await connection.send(method, target, headers, host=host)
+            await connection.send(method, target, headers, host=host, body=body or b"")
             return await connection.answer(method)
     async with http_2(planes) as client:
         client.takes = True
-        number = client.begin(fields_of(method, target, headers, host))
+        number = client.begin(fields_of(method, target, headers, host), end_stream=not body)
+        if body:
+            client.h2.send_data(number, body, end_stream=True)
         await client.flush()
         answered = await client.answer(number)
         assert answered.ended

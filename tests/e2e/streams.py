@@ -143,6 +143,18 @@ def simple(random: Random, number: int) -> bytes:
     return b"GET /b/k%d HTTP/1.1\r\nHost: t\r\n\r\n" % random.randrange(4)
 
 
+def upload(random: Random, number: int) -> bytes:
+    """A small one, to a mount: sound, but for a length that is not its body's now and then."""
+    method = random.choice((b"PUT", b"PUT", b"POST", b"DELETE"))
+    target = random.choice((b"/m/k", b"/m/k", b"/m/unread", b"/m/%6B?q=1", b"http://h/m/k"))
+    body = random.choice((b"", b"hello", b"\r\n", b"GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n"))
+    size_bytes = len(body) + random.choice((0, 0, 0, 0, 0, 0, 0, 1, -1))
+    lines = [b"%b %b HTTP/1.%d" % (method, target, random.random() < 0.95), b"Host: t"]
+    lines.append(b"Content-Length: %d" % size_bytes)
+    lines += random.choices(LINES, k=random.choice((0, 0, 0, 1)))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
 def mutated(random: Random, stream: bytes) -> bytes:
     """A few bytes of it inserted, removed, repeated or changed."""
     data = bytearray(stream)
@@ -163,7 +175,7 @@ def mutated(random: Random, stream: bytes) -> bytes:
 
 def stream(random: Random) -> bytes:
     """A few requests, mostly sound, in half of the streams with a few bytes changed."""
-    makers = random.choices((request, simple), k=random.choice((1, 1, 2, 2, 3, 4)))
+    makers = random.choices((request, simple, upload), k=random.choice((1, 1, 2, 2, 3, 4)))
     data = b"".join(make(random, number) for number, make in enumerate(makers))
     return mutated(random, data) if random.random() < 0.5 else data
 

@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from parparchik.access import AccessLog, RequestIds
-from parparchik.edge import Edge, Limits
+from parparchik.edge import Edge, Limits, holding
 from parparchik.metrics import Traffic
 from parparchik.model import Answer, Question, Request, Unfinished
+from tests.edge.deeds import Deeds
 
 
 @dataclass
@@ -88,6 +89,10 @@ class Running:
     traffic: Traffic
     listener: socket.socket
 
+    @property
+    def handed_over(self) -> int:
+        return self.edge.statistics().handed_over
+
     async def connect(self) -> trio.SocketStream:
         host, port = self.listener.getsockname()
         return await trio.open_tcp_stream(host, port)
@@ -150,3 +155,21 @@ async def up() -> AsyncIterator[Running]:
     # A fixture of pytest-trio runs in a task of its own: the nursery stays within it.
     async with running() as edge:
         yield edge
+
+
+@pytest.fixture
+def mount() -> Deeds:
+    return Deeds()
+
+
+@pytest.fixture
+async def acting(mount: Deeds) -> AsyncIterator[Running]:
+    async with running() as up:
+        up.edge.renew(ask=up.routes.ask, act=mount.act, access=AccessLog(up.traffic))
+        yield up
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body may take as long as a slow machine does."""
+    monkeypatch.setattr(holding, "HOLD_S", 60.0)
