@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, TypeVar
 
 import click
 import trio
@@ -28,6 +28,7 @@ from parparchik.cli.failures import MISCONFIGURED, CommandError
 from parparchik.cli.options import config_option, load_quietly, run
 from parparchik.cli.progress_bar import progress_bar
 from parparchik.cli.table import table
+from parparchik.cli.whole_file import whole_file
 from parparchik.config import LogConfig
 from parparchik.dedup import (
     Exported,
@@ -128,18 +129,18 @@ def stats(*, as_json: bool, config_file: Path | None) -> None:
 @config_option
 def export_files(*, file: Path, config_file: Path | None) -> None:
     """Write which path has which content to FILE, as JSON lines, and what was deleted: the backup
-    of the database."""
+    of the database.
+
+    A FILE that is there is replaced when all is written, and stays as it is when that fails.
+    """
 
     async def work(parts: DedupParts) -> Exported:
-        with ExitStack() as stack:
-            out = _opened(file, "wb", stack)
+        with whole_file(file) as out:
 
             async def write(data: bytes) -> None:
                 await trio.to_thread.run_sync(out.write, data)
 
-            done = await export(parts.metadata, write, progress=_progress("export"))
-            out.flush()
-        return done
+            return await export(parts.metadata, write, progress=_progress("export"))
 
     click.echo(exported(_at_work(config_file, work)), err=True)
 
@@ -158,7 +159,9 @@ def import_files(*, file: Path, parallel: int, config_file: Path | None) -> int:
     async def work(parts: DedupParts) -> Said:
         importer = Importer(parts.metadata, parts.bucket, parallel=parallel)
         with ExitStack() as stack:
-            lines = _lines(_opened(file, "rb", stack))
+            is_piped = str(file) == "-"
+            source = sys.stdin.buffer if is_piped else stack.enter_context(file.open("rb"))
+            lines = _lines(source)
             return put_back(await importer.run(lines, progress=_progress("import")))
 
     return _say(_at_work(config_file, work))
@@ -240,12 +243,6 @@ def _progress(name: str) -> Progress:
             bar(name, done, total)
 
     return show
-
-
-def _opened(file: Path, mode: Literal["rb", "wb"], stack: ExitStack) -> BinaryIO:
-    if str(file) == "-":
-        return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-    return stack.enter_context(file.open(mode))
 
 
 async def _lines(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -91,7 +91,12 @@ def put_back(report: ImportReport) -> Said:
         f" {report.missing} without their content at S3, {report.bad} lines of no use"
     ]
     lines += [f"  line {number}: {printable(reason)}" for number, reason in report.reasons]
-    return lines, FAILED if report.missing or report.bad else OK
+    if not report.is_whole:
+        lines.append(
+            "the export is not whole: lines are missing at its end, or were taken out; what is in"
+            " it is imported"
+        )
+    return lines, FAILED if report.missing or report.bad or not report.is_whole else OK
 
 
 def migrated(report: Migrated) -> Said:

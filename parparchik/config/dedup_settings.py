@@ -28,7 +28,7 @@ DEDUP_SETTINGS: tuple[Setting, ...] = (
             "Where uploads wait while their hash is not known; not set: the system's directory"
             " for temporary files"),
     Setting("dedup.spool", "PARPARCHIK_DEDUP_SPOOL", byte_size(MIB, PIB), unit="bytes",
-            doc="How much may wait there at a time; beyond it 503"),
+            doc="How much may wait there at a time; beyond it 503, and 413 for one upload alone"),
     Setting("dedup.max_upload", "PARPARCHIK_DEDUP_MAX_UPLOAD", byte_size(0, 5 * TIB),
             unit="bytes", doc="Larger files are 413, uncompressed or not"),
     Setting("dedup.max_uploads", "PARPARCHIK_DEDUP_MAX_UPLOADS", integer(1, 65_535),

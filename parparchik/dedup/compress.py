@@ -31,12 +31,17 @@ class NotGzip(ClientError):
 class Bounds:
     """How much an upload may be. `max_ratio` is the most that a gzip body may grow, and is looked
     at from `ratio_free_bytes` of content on: small ones may be as dull as they like. (deflate can
-    do 1032:1, and a file of zeros does.)"""
+    do 1032:1, and a file of zeros does.) `max_padding` is the other way round: how many times the
+    bytes of its content a gzip body may have, looked at from `padding_free_bytes` of body on. (It
+    is stored as it came, so everybody who reads that content is sent all of it, also what adds no
+    byte: empty members, zeros. Members of one byte each have 21 times that.)"""
 
     max_body_bytes: int = 8 << 30
     max_logical_bytes: int = 8 << 30
     max_ratio: int = 512
     ratio_free_bytes: int = 64 << 20
+    max_padding: int = 32
+    padding_free_bytes: int = 1 << 20
 
 
 class Inflater:
@@ -129,6 +134,7 @@ class Packer:
             return self._store(self._deflating().compress(data)) if self.keeps else []
         for piece in self._inflate.feed(data):
             self._learn(piece)
+        self._check_padding()
         return self._store(data) if self.keeps else []
 
     def end(self) -> list[bytes]:
@@ -152,6 +158,12 @@ class Packer:
             most = self.body_bytes * self._bounds.max_ratio
             if self.logical_bytes > most:
                 raise TooLarge(f"the body grows more than {self._bounds.max_ratio} times")
+
+    def _check_padding(self) -> None:
+        bounds = self._bounds
+        most = max(bounds.padding_free_bytes, self.logical_bytes * bounds.max_padding)
+        if self.body_bytes > most:
+            raise TooLarge(f"the gzip body has more than {bounds.max_padding} times its content")
 
     def _store(self, piece: bytes) -> list[bytes]:
         self.stored_bytes += len(piece)

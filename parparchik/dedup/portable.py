@@ -5,8 +5,9 @@ where an upstream is fetched from, a store that is restored without them would b
 deleted. Sizes stand in them for people to read: what is imported goes by what S3 says of its
 content, so that nothing ever refers to a blob that is not there.
 
-Tombstones come last: a file that is deleted while others are written is in the export as a file, as
-a tombstone, or as both, and never as neither. Version 1 of the format had none.
+Tombstones come after files: a file that is deleted while others are written is in the export as a
+file, as a tombstone, or as both, and never as neither. The last line says how many there are of
+both, so that a part is not taken for the whole. Version 1 of the format had neither.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _Outcome = Literal["imported", "tombstone", "older", "missing", "bad"]
 
 _CLAIM_LIFE_S = 120.0
 _CLOSE_S = 10.0
-_NO_BOUNDS = Bounds(1 << 62, 1 << 62, 1 << 62)  # it has been let in before
+_NO_BOUNDS = Bounds(1 << 62, 1 << 62, 1 << 62, max_padding=1 << 62)  # it has been let in before
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -61,6 +62,17 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     logical_bytes: int = 0
     stored_bytes: int = 0
+
+
+class End(msgspec.Struct, frozen=True):
+    """The last line of a whole export."""
+
+    end: bool
+    files: int
+    tombstones: int
+
+
+_END = b'{"end":'  # what no other line begins with
 
 
 class Exported(NamedTuple):
@@ -98,6 +110,7 @@ async def export(
             lines = [Line(path, version_s, deleted=True) for path, version_s in buried]
             await write(b"".join([encode(line) + b"\n" for line in lines]))
             dead += len(buried)
+    await write(encode(End(True, done, dead)) + b"\n")
     return Exported(done, dead)
 
 
@@ -138,8 +151,9 @@ class Importer:
         """Lines that cannot be imported are counted, and the rest goes on. Raises BadExport for
         what is no export at all, and UpstreamError where S3 or the metadata do not answer: it can
         be done again from the beginning then."""
-        _check_head(await anext(lines, b""))
+        version = _check_head(await anext(lines, b""))
         importing = _Importing(progress)
+        seen, is_whole = 0, version == 1
         numbered, work = trio.open_memory_channel[tuple[int, bytes]](self._parallel)
         failures: list[UpstreamError] = []
 
@@ -152,18 +166,24 @@ class Importer:
                         failures.append(error)
                         nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery, numbered:
-            for _ in range(self._parallel):
-                nursery.start_soon(import_lines, work.clone())
-            work.close()
-            number = 1
-            async for line in lines:
-                number += 1
-                if line.strip():
-                    await numbered.send((number, line))
+        async with trio.open_nursery() as renewing:
+            await renewing.start(self._claims.run)
+            async with trio.open_nursery() as nursery, numbered:
+                for _ in range(self._parallel):
+                    nursery.start_soon(import_lines, work.clone())
+                work.close()
+                number = 1
+                async for line in lines:
+                    number += 1
+                    if line.startswith(_END):
+                        is_whole = _ends(line, seen)
+                    elif line.strip():
+                        seen += 1
+                        await numbered.send((number, line))
+            renewing.cancel_scope.cancel()
         if failures:
             raise failures[0]
-        return importing.report()
+        return importing.report(is_whole=is_whole)
 
     async def _import(self, line: bytes) -> _Outcome:
         try:
@@ -231,7 +251,7 @@ class _Importing:
         self._counts: Counter[_Outcome] = Counter()
         self._reasons: list[tuple[int, str]] = []
 
-    def report(self) -> ImportReport:
+    def report(self, *, is_whole: bool) -> ImportReport:
         return ImportReport(
             imported=self._counts["imported"],
             tombstones=self._counts["tombstone"],
@@ -239,6 +259,7 @@ class _Importing:
             missing=self._counts["missing"],
             bad=self._counts["bad"],
             reasons=tuple(sorted(self._reasons)),
+            is_whole=is_whole,
         )
 
     async def note(self, number: int, work: Callable[[], Awaitable[_Outcome]]) -> None:
@@ -258,10 +279,21 @@ class _Importing:
             self._reasons.append((number, str(error)))
 
 
-def _check_head(line: bytes) -> None:
+def _ends(line: bytes, seen: int) -> bool:
+    """Whether no line is missing of an export that ends with this one, after so many others."""
+    try:
+        end = msgspec.json.decode(line, type=End)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return end.files + end.tombstones <= seen
+
+
+def _check_head(line: bytes) -> int:
+    """The version of the format. Raises BadExport."""
     try:
         head = msgspec.json.decode(line, type=Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadExport(f"the first line does not say that this is an export: {error}") from error
     if head.format != FORMAT or head.version not in _KNOWN_VERSIONS:
         raise BadExport(f"cannot import version {head.version} of the format {head.format!r}")
+    return head.version

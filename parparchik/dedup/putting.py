@@ -89,6 +89,10 @@ class Puts:
         self.receiving = 0
         self.refused = 0
 
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep what takes long from losing its claim, until cancelled."""
+        await self._claims.run(task_status)
+
     async def put(self, put: Put) -> Written:
         if self.receiving >= self._limits.max_bodies:
             self.refused += 1
@@ -114,7 +118,8 @@ class Puts:
         if there is not None and there.version_s > put.version_s:
             await self._drain(body)
             return Written(there.version_s, done=False)
-        reception = _Reception(put, body, self.spools.spool())
+        spool = self.spools.spool(has_another_way=put.expected.is_whole)
+        reception = _Reception(put, body, spool)
         try:
             if put.expected.digest:
                 return await self._put_announced(reception)
@@ -168,6 +173,7 @@ class Puts:
         """`blob` is at S3; None: it has to get there first."""
         put = reception.put
         if blob is None:
+            await self._metadata.check_place(put.path)
             blob = await self._store(reception, claim)
         elif blob is claim.blob:
             self._counters.skipped += 1
@@ -204,6 +210,7 @@ class Puts:
     async def _pass_on(self, reception: _Reception, claim: Claim) -> Blob:
         """Receive and store in one go. Nothing is stored of what is not as announced: then reading
         it raises before its end, and S3 is not given the rest."""
+        await self._metadata.check_place(reception.put.path)
         body = reception.body
         digest, logical_bytes = reception.put.expected
         async with self._straight:

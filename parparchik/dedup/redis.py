@@ -37,6 +37,11 @@ from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 
 PAGE = 500
+
+_CONFLICTS = {
+    "folder": "a folder has that name",
+    "file": "a file has the name of a folder above it",
+}
 BATCH = 1000  # of what one script changes: nobody else is served meanwhile
 
 
@@ -106,10 +111,8 @@ class RedisMetadata:
             raise ClaimLost("storing took longer than its claim on the content held; try again")
         if came == "gone":
             raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
-        if came == "folder":
-            raise PathConflict("a folder has that name")
-        if came == "file":
-            raise PathConflict("a file has the name of a folder above it")
+        if came in _CONFLICTS:
+            raise PathConflict(_CONFLICTS[came])
         return _written(came, *version)
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
@@ -148,6 +151,12 @@ class RedisMetadata:
             page = [_file(*rows[at : at + 3]) for at in range(0, len(rows), 3)]
             if page:
                 yield page
+
+    async def check_place(self, path: str) -> None:
+        check_path(path)
+        taken_by = await self._server.read(files.CHECK_PLACE, path)
+        if taken_by is not None:
+            raise PathConflict(_CONFLICTS[taken_by])
 
     async def has_below(self, folder: str) -> bool:
         check_path(folder)

@@ -93,13 +93,9 @@ local old_version, old_digest
 if old then
   old_version, old_digest = parts_of(old)
 else
-  if has_between(paths, path .. '/', path .. '0') then
-    return {'folder'}
-  end
-  for slash in string.gmatch(path, '()/') do
-    if slash > 1 and call('HEXISTS', files, string.sub(path, 1, slash - 1)) == 1 then
-      return {'file'}
-    end
+  local taken = taken_by(path)
+  if taken then
+    return {taken}
   end
 end
 local dead = imported and call('HGET', tombstones, path)
@@ -203,6 +199,9 @@ local cursor, page = unpack(call('HSCAN', tombstones, ARGV[1], 'COUNT', ARGV[2])
 return {cursor, page}
 """,
 )
+
+# ARGV: path.
+CHECK_PLACE = Script("check_place", "return taken_by(ARGV[1])")
 
 # ARGV: from, to.
 HAS_BELOW = Script(

@@ -81,6 +81,19 @@ local function has_between(set, low, high)
   return #call('ZRANGEBYLEX', set, '[' .. low, '(' .. high, 'LIMIT', 0, 1) > 0
 end
 
+-- What keeps a new file from having this path: a folder of that name, or a file above it.
+local function taken_by(path)
+  if has_between(paths, path .. '/', path .. '0') then
+    return 'folder'
+  end
+  for slash in string.gmatch(path, '()/') do
+    if slash > 1 and call('HEXISTS', files, string.sub(path, 1, slash - 1)) == 1 then
+      return 'file'
+    end
+  end
+  return false
+end
+
 local function is_held(name)
   return has_between(holds, name .. '\0', name .. '\1')
 end

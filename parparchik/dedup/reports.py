@@ -64,7 +64,8 @@ class VerifyReport:
 class ImportReport:
     """`older` files and tombstones changed nothing. `missing` refer to content that S3 does not
     have, `bad` are lines that make no sense, or paths that contradict those that are stored;
-    `reasons` of the first of both, with the numbers of their lines."""
+    `reasons` of the first of both, with the numbers of their lines. `is_whole`: no line is missing,
+    as far as the export itself says."""
 
     imported: int = 0
     tombstones: int = 0
@@ -72,3 +73,4 @@ class ImportReport:
     missing: int = 0
     bad: int = 0
     reasons: tuple[tuple[int, str], ...] = ()
+    is_whole: bool = True

@@ -15,7 +15,7 @@ from typing import IO
 import structlog
 import trio
 
-from parparchik.errors import Overloaded
+from parparchik.errors import Overloaded, TooLarge
 
 _READ_BYTES = 256 * 1024
 
@@ -44,16 +44,18 @@ class Spools:
         self.disk_used_bytes = 0
         self.refused = 0
 
-    def spool(self) -> Spool:
-        """To be closed by whoever asked for it."""
-        return Spool(self)
+    def spool(self, *, has_another_way: bool = False) -> Spool:
+        """To be closed by whoever asked for it; who `has_another_way` might do without it at
+        another time."""
+        return Spool(self, has_another_way=has_another_way)
 
 
 class Spool:
     """Written once, then read as often as it takes."""
 
-    def __init__(self, spools: Spools) -> None:
+    def __init__(self, spools: Spools, *, has_another_way: bool) -> None:
         self._spools = spools
+        self._has_another_way = has_another_way
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
         self._buffer: memoryview | None = None
@@ -61,7 +63,7 @@ class Spool:
         self.size_bytes = 0
 
     async def write(self, piece: bytes) -> None:
-        """Raises Overloaded when there is no room."""
+        """Raises Overloaded when there is no room, TooLarge when there never will be."""
         if self._file is None and self._fits_in_memory(len(piece)):
             self._memory += piece
             self._spools.memory_used_bytes += len(piece)
@@ -130,8 +132,16 @@ class Spool:
         return file
 
     def _reserve(self, more: int) -> None:
-        spools = self._spools
-        if spools.disk_used_bytes + more > spools.limits.disk_budget_bytes:
+        spools, budget_bytes = self._spools, self._spools.limits.disk_budget_bytes
+        mine_bytes = more if self._file is None else self.size_bytes + more
+        # Be it alone: to come again would not help.
+        if mine_bytes > budget_bytes and not self._has_another_way:
+            spools.refused += 1
+            raise TooLarge(
+                f"an upload that has to wait on disk may have {budget_bytes} bytes: with"
+                " SHA256-Checksum and Logical-Size it does not have to"
+            )
+        if spools.disk_used_bytes + more > budget_bytes:
             spools.refused += 1
             raise Overloaded("there is no room for more uploads just now")
         spools.disk_used_bytes += more

@@ -128,7 +128,7 @@ def put(
         raise ClaimLost("storing took longer than its claim on the content held; try again")
     old = _version_and_blob(connection, path)
     if old is None:
-        _check_conflict(connection, path)
+        check_place(connection, path)
     if not _is_due(connection, path, version_s, old, imported):
         end_claim(connection, blob.digest, token)
         return Written(old[0] if old else None, done=False)
@@ -182,7 +182,8 @@ def _version_and_blob(connection: sqlite3.Connection, path: str) -> tuple[int, i
     return row
 
 
-def _check_conflict(connection: sqlite3.Connection, path: str) -> None:
+def check_place(connection: sqlite3.Connection, path: str) -> None:
+    """Raises PathConflict."""
     if has_below(connection, path):
         raise PathConflict("a folder has that name")
     for folder in folders_above(path):

@@ -69,8 +69,11 @@ class DedupStore:
         self._parting = Parting()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. Nothing can be opened before this has started."""
-        await self._parting.run(task_status)
+        """Until cancelled. Nothing can be opened before this has started, and what takes long to
+        be put is only held while it runs."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._puts.run)
+            await self._parting.run(task_status)
 
     def part(self, closing: Closing) -> None:
         """Close it by and by."""

@@ -61,7 +61,9 @@ def complete_document(etags: Sequence[str]) -> bytes:
 
 def parse_upload_id(data: bytes) -> str:
     """Of the answer to CreateMultipartUpload. Raises UpstreamError."""
-    upload_id = _fields(data, "InitiateMultipartUploadResult").get("UploadId")
+    # rclone's server says it without `Result`.
+    roots = ("InitiateMultipartUploadResult", "InitiateMultipartUpload")
+    upload_id = _fields(data, *roots).get("UploadId")
     if not upload_id:
         raise UpstreamError("S3 has begun an upload and not said its UploadId")
     return upload_id
@@ -73,14 +75,14 @@ def parse_completed_etag(data: bytes) -> str:
     return _fields(data.lstrip(), "CompleteMultipartUploadResult").get("ETag", "")
 
 
-def _fields(data: bytes, root: str) -> dict[str, str]:
+def _fields(data: bytes, *roots: str) -> dict[str, str]:
     fields: dict[str, str] = {}
 
     def on_end(parent: str, ended: str, text: str) -> None:
-        if parent == root:
+        if parent in roots:
             fields[ended] = text.strip()
 
-    document = Document(root, on_end)
+    document = Document(roots, on_end)
     document.feed(data)
     document.close()
     return fields

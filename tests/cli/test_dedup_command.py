@@ -251,7 +251,7 @@ def test_what_was_deleted_is_in_the_backup(filled: Store, command: Command) -> N
     assert command(f"dedup export {backup}", filled.environ).stderr == (
         "3 files exported, 1 tombstones\n"
     )
-    assert json.loads(backup.read_bytes().splitlines()[-1]) == {
+    assert json.loads(backup.read_bytes().splitlines()[-2]) == {
         "path": "gone", "version": 7, "deleted": True,
     }  # fmt: skip
     for left in filled.directory.glob("files.db*"):
@@ -266,7 +266,7 @@ def test_export_and_import(filled: Store, command: Command) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "3 files exported, 0 tombstones\n"
     lines = backup.read_bytes().splitlines()
-    assert [json.loads(line)["path"] for line in lines[1:]] == ["a/b", "a/c", "d"]
+    assert [json.loads(line)["path"] for line in lines[1:-1]] == ["a/b", "a/c", "d"]
     for left in filled.directory.glob("files.db*"):
         left.unlink()
     result = command(f"dedup import {backup}", filled.environ)
@@ -274,6 +274,31 @@ def test_export_and_import(filled: Store, command: Command) -> None:
     assert result.stdout.startswith("3 files imported, 0 tombstones, 0 were there")
     assert json.loads(command("dedup stats --json", filled.environ).stdout)["files"] == 3
     assert command("dedup verify", filled.environ).exit_code == 0
+
+
+def test_an_export_that_fails_leaves_the_last_one(filled: Store, command: Command) -> None:
+    backup = filled.directory / "backup.jsonl"
+    assert command(f"dedup export {backup}", filled.environ).exit_code == 0
+    backup.chmod(0o640)
+    (filled.directory / "link").symlink_to(backup)
+    before = backup.read_bytes()
+    assert command(f"dedup export {filled.directory}/link", filled.environ).exit_code == 0
+    assert (backup.read_bytes(), backup.stat().st_mode & 0o777) == (before, 0o640)
+    with closing(sqlite3.connect(filled.directory / "files.db")) as connection, connection:
+        connection.execute("DROP TABLE tombstones")  # all files are written by then
+    assert command(f"dedup export {backup}", filled.environ).exit_code == 1
+    assert backup.read_bytes() == before
+    assert [path.name for path in filled.directory.glob("*.part")] == []
+
+
+def test_a_part_of_an_export(filled: Store, command: Command) -> None:
+    backup = filled.directory / "backup.jsonl"
+    command(f"dedup export {backup}", filled.environ)
+    backup.write_bytes(b"".join(backup.read_bytes().splitlines(keepends=True)[:-2]))
+    result = command(f"dedup import {backup}", filled.environ)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("2 files imported, ")
+    assert "the export is not whole" in result.stdout
 
 
 def test_import_of_what_is_none(store: Store, command: Command) -> None:

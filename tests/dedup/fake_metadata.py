@@ -86,8 +86,7 @@ class FakeMetadata:
         held = self.claims.get(claim.token)
         if held is None or held.ends_at <= now_s or (held.digest, held.key) != blob[:2]:
             raise ClaimLost("the claim has run out")
-        if any(above in self.files for above in folders_above(path)) or self._below(path):
-            raise PathConflict("a file stands where a folder would have to be")
+        self._check_place(path)
         there = self.files.get(path, (None, ""))[0]
         known = [version for version in (there, self.dead.get(path)) if version is not None]
         newer = max(known, default=None) if imported else there
@@ -147,6 +146,15 @@ class FakeMetadata:
         found = [file for file in found if file.version_s <= until_s]
         for at in range(0, len(found), PAGE):
             yield found[at : at + PAGE]
+
+    async def check_place(self, path: str) -> None:
+        check_path(path)
+        self._work()
+        self._check_place(path)
+
+    def _check_place(self, path: str) -> None:
+        if any(above in self.files for above in folders_above(path)) or self._below(path):
+            raise PathConflict("a file stands where a folder would have to be")
 
     async def has_below(self, folder: str) -> bool:
         check_path(folder)

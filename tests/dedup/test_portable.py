@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ async def exported(bed: Bed) -> list[bytes]:
 
     count = await export(bed.metadata, write)
     lines = b"".join(out).splitlines(keepends=True)
-    assert sum(count) == len(lines) - 1
+    assert sum(count) == len(lines) - 2  # the first and the last one are about the rest
     return lines
 
 
@@ -73,7 +73,8 @@ async def test_out_and_in_again(tmp_path: Path, opened: Any) -> None:
         lines = await exported(bed)
         bucket = bed.bucket
     assert lines[0] == HEAD
-    assert [json.loads(line)["path"] for line in lines[1:]] == sorted(FILES)
+    assert [json.loads(line)["path"] for line in lines[1:-1]] == sorted(FILES)
+    assert json.loads(lines[-1]) == {"end": True, "files": 4, "tombstones": 0}
     async with opened(tmp_path / "2", Keys()) as metadata, laid(metadata, bucket) as bed:
         stores = bucket.count("store")
         assert await imported(bed, lines) == ImportReport(imported=4)
@@ -123,6 +124,7 @@ async def test_a_tombstone_deletes_nothing_and_gives_way_to_a_newer_one() -> Non
             json.dumps({"path": path, "version": 5, "deleted": True}).encode() + b"\n"
             for path in ("a", "b")
         ]
+        lines.append(b'{"end":true,"files":0,"tombstones":2}\n')
         assert await imported(bed, lines) == ImportReport(tombstones=1, older=1)
         assert await bed.get("a") == b"here"
         assert not (await bed.put("b", b"old", 9, imported=True)).done
@@ -160,6 +162,30 @@ async def test_an_export_of_the_first_version() -> None:
     async with laid(bucket=bucket) as bed:
         assert await imported(bed, lines) == ImportReport(imported=4)
         await all_there(bed)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda lines: lines[:-1],
+        lambda lines: lines[:3],
+        lambda lines: lines[:1],
+        lambda lines: [*lines[:2], *lines[3:]],
+        lambda lines: [*lines[:-1], lines[-1][:20]],
+    ],
+    ids=["the end", "more", "all", "in the middle", "within the end"],
+)
+async def test_a_part_is_not_taken_for_the_whole(
+    cut: Callable[[list[bytes]], list[bytes]],
+) -> None:
+    """A disk that was full when the backup was made; lines that somebody took out."""
+    async with laid() as bed:
+        await fill(bed)
+        lines = cut(await exported(bed))
+        report = await imported(bed, lines)
+        assert not report.is_whole
+        files = sum(b'"path"' in line for line in lines)
+        assert (report.imported, report.bad) == (files, 0)
 
 
 async def test_content_at_another_key_is_copied() -> None:

@@ -164,6 +164,28 @@ async def test_dull_content_is_no_bomb() -> None:
     await made_of(body_of(bytes(20_000_000), bounds=bounds))
 
 
+PADDED = {
+    "zeros": packed(DATA) + bytes(4_000_000),
+    "empty members": packed(DATA) + packed(b"") * 200_000,
+    "a long name": b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 4_000_000 + b"\0" + packed(DATA)[10:],
+}
+
+
+@pytest.mark.parametrize("expected", [NOTHING_EXPECTED, Expected(digest_of(DATA), len(DATA))])
+@pytest.mark.parametrize("sent", PADDED.values(), ids=PADDED)
+async def test_little_content_in_a_large_body_is_refused(sent: bytes, expected: Expected) -> None:
+    """It is stored as it came, and whoever reads the same content is sent all of it."""
+    body = body_of(*cut(sent, 30_000), is_gzip=True, expected=expected)
+    with pytest.raises(TooLarge, match="32 times"):
+        await made_of(body)
+    assert body.packer.stored_bytes < 3_000_000
+
+
+async def test_small_members_are_no_padding() -> None:
+    sent = packed(b"x") * 100_000
+    assert await made_of(body_of(*cut(sent, 30_000), is_gzip=True)) == sent
+
+
 async def test_a_body_that_is_not_announced_is_counted() -> None:
     with pytest.raises(TooLarge):
         await made_of(body_of(*[b"x" * 100] * 11, bounds=Bounds(max_body_bytes=1000)))

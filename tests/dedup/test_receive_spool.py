@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from parparchik.dedup.spool import SpoolLimits, Spools
-from parparchik.errors import ClientGone, Overloaded
+from parparchik.errors import ClientGone, Overloaded, TooLarge
 from tests.dedup.bed import hint, laid, limits_of
 from tests.fakes_bytes import FakeBytes, FakeUpload
 
@@ -54,10 +54,42 @@ async def test_it_is_read_as_it_was_written(tmp_path: Path, size_bytes: int) -> 
 
 async def test_the_disk_has_a_budget(tmp_path: Path) -> None:
     spools = Spools(limits(tmp_path))
+    other = spools.spool()
+    await other.write(bytes(20 * KIB))
     with pytest.raises(Overloaded) as raised:
-        await content(spools, 101 * KIB)
+        await content(spools, 81 * KIB)
     assert raised.value.status == 503
+    await other.aclose()
+    await content(spools, 81 * KIB)
     assert (spools.memory_used_bytes, spools.disk_used_bytes, spools.refused) == (0, 0, 1)
+
+
+async def test_what_never_fits_is_too_large(tmp_path: Path) -> None:
+    """Who is told to come again would do so for ever."""
+    spools = Spools(limits(tmp_path))
+    with pytest.raises(TooLarge, match="SHA256-Checksum") as raised:
+        await content(spools, 101 * KIB)
+    assert raised.value.status == 413
+    spool = spools.spool()
+    with pytest.raises(TooLarge):
+        await spool.write(bytes(101 * KIB))
+    await spool.aclose()
+    spool = spools.spool(has_another_way=True)
+    with pytest.raises(Overloaded):
+        await spool.write(bytes(101 * KIB))
+    await spool.aclose()
+    assert (spools.memory_used_bytes, spools.disk_used_bytes, spools.refused) == (0, 0, 3)
+
+
+async def test_what_is_announced_whole_may_come_again(tmp_path: Path) -> None:
+    """All ways straight to S3 are taken now, and will not always be."""
+    data = os.urandom(50 * KIB)
+    given = limits_of(KIB, disk_budget_bytes=20 * KIB, max_large=0)
+    async with laid(limits=given) as bed:
+        with pytest.raises(TooLarge):
+            await bed.put("a", data)
+        with pytest.raises(Overloaded):
+            await bed.put("a", data, expected=hint(data))
 
 
 async def test_memory_has_a_budget_for_all_together(tmp_path: Path) -> None:

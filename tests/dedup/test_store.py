@@ -180,8 +180,10 @@ async def test_a_file_is_no_folder(paths: tuple[str, str]) -> None:
     async with laid() as bed:
         first, second = paths
         await bed.put(first, DATA)
-        with pytest.raises(PathConflict):
-            await bed.put(second, OTHER)
+        for expected in (Expected(), hint(OTHER)):
+            with pytest.raises(PathConflict):
+                await bed.put(second, OTHER, expected=expected)
+        assert set(bed.bucket.objects) == {bed.key(DATA)}, "nothing is stored for nothing"
         assert await bed.get(second) is None
         assert await bed.get(first) == DATA
         assert _claims(bed) == 0

@@ -76,6 +76,13 @@ def test_no_upload_id(data: bytes) -> None:
         )
 
 
+@pytest.mark.parametrize("root", [b"InitiateMultipartUploadResult", b"InitiateMultipartUpload"])
+def test_an_upload_that_is_begun(root: bytes) -> None:
+    """The second is what rclone says."""
+    data = b"<%b><Key>a</Key><UploadId>12</UploadId></%b>" % (root, root)
+    assert parse_upload_id(data) == "12"
+
+
 def test_white_space_before_the_document() -> None:
     data = (
         b'\r\n   <?xml version="1.0"?>\n<CompleteMultipartUploadResult><ETag>&#34;0-1&#34;</ETag>'
