@@ -81,7 +81,8 @@ def _head(comparison: Comparison) -> str:
         "",
         f"Measured on {comparison.date}{made}, in {comparison.seconds / 60:.0f} minutes, on "
         f"{machine.processors} processors ({machine.processor}), "
-        f"{machine.memory_bytes / 2**30:.0f} GiB, {machine.system}, Linux {machine.kernel}.",
+        f"{machine.memory_bytes / 2**30:.0f} GiB, {machine.system}, Linux {machine.kernel}"
+        f"{f', TCP with {machine.congestion_control}' if machine.congestion_control else ''}.",
     ]
     if _rounds(comparison) < ROUNDS_LEAST:
         lines += ["", "**A short run, to show that it works: its figures mean little.**"]

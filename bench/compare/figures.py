@@ -13,11 +13,14 @@ MIB = 2**20
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """`congestion_control` is TCP's, '' where that is not known."""
+
     processor: str
     processors: int
     memory_bytes: int
     system: str
     kernel: str
+    congestion_control: str = ""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

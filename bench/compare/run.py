@@ -30,7 +30,7 @@ from bench.compare.figures import (
 )
 from bench.compare.filetracker import NoPeer, find_peer
 from bench.compare.judge import WrongAnswer, judge, judge_absence
-from bench.compare.machine import commit, machine, versions
+from bench.compare.machine import cautions, commit, machine, versions
 from bench.compare.programs import (
     REDIRECT,
     STRICT,
@@ -268,6 +268,7 @@ async def compare(effort: Effort, filetracker: Path, say: Callable[[str], None])
         stage = Stage(Path(scratch))
         stage.furnish()
         done = Measuring(stage, effort, say, processors)
+        done.notes += cautions()
         async with running(s3(stage), processors[1:]):
             await done.race("redirect", REDIRECT)
             await done.race("strict", STRICT)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from bench.compare import dedup
+from bench.compare import dedup, machine
 from bench.compare.bulk import RACES
 from bench.compare.document import charts, document, tried
 from bench.compare.figures import Comparison, load
@@ -50,6 +50,26 @@ def test_what_is_missed_says_what_bounds_it_and_what_was_tried() -> None:
     [line] = [line for line in text.splitlines() if line.startswith("- **manifest-churn")]
     assert line.endswith("The longest redirect took 40.0 ms. Smaller pieces.")
     assert "Not shown" not in text
+
+
+def test_the_machine_is_named_with_what_tcp_does() -> None:
+    assert "8 GiB, Testian, Linux 6.1.\n" in document(EMPTY, {})
+    paced = msgspec.structs.replace(EMPTY.machine, congestion_control="cubic")
+    text = document(msgspec.structs.replace(EMPTY, machine=paced), {})
+    assert "8 GiB, Testian, Linux 6.1, TCP with cubic.\n" in text
+
+
+@pytest.mark.parametrize(("name", "count"), [("bbr", 1), ("cubic", 0), (None, 0)])
+def test_tcp_that_paces_by_a_guess_is_cautioned_against(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str | None, count: int
+) -> None:
+    monkeypatch.setattr(machine, "CONGESTION_CONTROL", tmp_path / "control")
+    if name is not None:
+        (tmp_path / "control").write_text(f"{name}\n")
+    assert machine.congestion_control() == (name or "")
+    cautions = machine.cautions()
+    assert len(cautions) == count
+    assert all("tcp_congestion_control=cubic" in caution for caution in cautions)
 
 
 def test_where_all_is_reached_nothing_is_excused() -> None:
