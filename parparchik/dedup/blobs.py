@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parparchik.content import Representation, Storing
+from parparchik.dedup.types import Blob
 
 # Two of them are in memory at a time, well within 32 MiB. S3 takes so many that 78 GiB go in.
 _PART_BYTES = 8 << 20
@@ -29,3 +30,12 @@ def logical_bytes_of(found: Representation, digest: str) -> int | None:
     if found.header(_DIGEST) != digest or not (size.isascii() and size.isdigit()):
         return None
     return int(size)
+
+
+def is_of(found: Representation, blob: Blob) -> bool:
+    """Whether an object at the blob's key has its content. Who stores the same at the same time may
+    have packed it into another gzip: what S3 has then is of another size than was stored, and says
+    of itself what it is."""
+    if found.size_bytes == blob.stored_bytes:
+        return True
+    return logical_bytes_of(found, blob.digest) == blob.logical_bytes

@@ -24,7 +24,7 @@ from parparchik.dedup.redis import RedisMetadata
 from parparchik.dedup.redis_server import check_redis
 from parparchik.dedup.sqlite import SqliteMetadata
 from parparchik.dedup.sqlite_connection import Database
-from parparchik.dedup.types import Blob, Claim, File, Metadata, Tombstone, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Metadata, Sight, Tombstone, Totals, Written
 from parparchik.errors import ConfigError, MetadataUnavailable, UpstreamError
 
 PATIENCE_S = 5.0
@@ -140,6 +140,9 @@ class OpenedMetadata:
     async def get(self, path: str) -> File | None:
         return await self._ask("get", lambda metadata: metadata.get(path))
 
+    async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        return await self._ask("look", lambda metadata: metadata.look(path, digest, now_s=now_s))
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         return await self._ask(
             "claim", lambda metadata: metadata.claim(digest, now_s=now_s, life_s=life_s)
@@ -158,7 +161,7 @@ class OpenedMetadata:
         path: str,
         version_s: int,
         blob: Blob,
-        claim: Claim,
+        claim: Claim | None,
         *,
         now_s: float,
         imported: bool = False,
@@ -225,6 +228,9 @@ class OpenedMetadata:
 
     async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
         return await self._ask("mark_lost", lambda metadata: metadata.mark_lost(blob, now_s=now_s))
+
+    async def restate(self, blob: Blob, stored_bytes: int) -> bool:
+        return await self._ask("restate", lambda metadata: metadata.restate(blob, stored_bytes))
 
     async def mark_sound(self, blob: Blob) -> bool:
         return await self._ask("mark_sound", lambda metadata: metadata.mark_sound(blob))

@@ -31,12 +31,13 @@ class Step(NamedTuple):
 
 # fmt: off
 ORDER: tuple[Step, ...] = (
-    # An upload whose digest and size are announced is claimed first and received while it is
-    # stored; what it announces is verified before S3 is given the last byte.
+    # What is wholly in memory is not claimed. An upload whose digest and size are announced is
+    # claimed first, where it is large, and received while it is stored; what it announces is
+    # verified before S3 is given the last byte.
     Step("put", "received", "nothing is stored anywhere; the spool has no name and goes with us"),
     Step("put", "claimed",  "I3: the claim runs out, then its key is garbage"),
-    Step("put", "stored",   "I3: the object is at the claim's key, which becomes garbage with it"),
-    Step("put", "referred", "I1: S3 had it; I2: what was overwritten is an orphan, not deleted"),
+    Step("put", "stored",   "I3: its key becomes garbage with the claim, or in the next sweep"),
+    Step("put", "referred", "I1: S3 has it, it is no garbage; I2: what it replaces is an orphan"),
     Step("delete", "dropped", "I2: the blob, if nothing else refers to it, is an orphan"),
     # S3 has not got the object of a file, or another one.
     Step("read", "lost", "I1: nothing refers anew to what is not there: a PUT of it stores it"),

@@ -1,11 +1,12 @@
 """PUT: from a body that nobody knows to a path that refers to its content.
 
-Three ways lead there, by what the client announces and what S3 has:
+Four ways lead there, by what the client announces and what S3 has:
 
+* What is small waits in memory until it is known what it is (`unclaimed`).
 * The digest is announced, and stored: the body is read for the sake of verifying it, and dropped.
-* Digest and size are announced, and the body is large: it goes on to S3 as it comes, and is stored
-  only if it is what was announced.
-* Everything else waits in a spool until it is known what it is.
+* Digest and size are announced: it goes on to S3 as it comes, and is stored only if it is what was
+  announced.
+* Everything else waits in a spool.
 
 In all of them `order` has the steps.
 """
@@ -27,11 +28,10 @@ from parparchik.dedup.receive import NOTHING_EXPECTED, Body, Expected
 from parparchik.dedup.spool import Spool, SpoolLimits, Spools
 from parparchik.dedup.statistics import Counters
 from parparchik.dedup.types import Blob, Claim, Metadata, Written
+from parparchik.dedup.unclaimed import TRIES, Unclaimed
 from parparchik.dedup.writers import Writers
 from parparchik.errors import ClaimLost, Overloaded
 from parparchik.model import Upload
-
-_TRIES = 3  # of a claim that is lost each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Puts:
         self._now = now
         self._on_step = on_step
         self._claims = Claims(metadata, life_s=limits.claim_life_s, now=now)
+        self._unclaimed = Unclaimed(metadata, counters, now=now, on_step=on_step)
         self._large = trio.Semaphore(limits.max_large)
         self._straight = trio.Semaphore(limits.max_large)
         self.spools = Spools(limits.spool)
@@ -114,19 +115,35 @@ class Puts:
             gzip=put.gzip,
             level=self._limits.level,
         )
-        there = await self._metadata.get(put.path)
-        if there is not None and there.version_s > put.version_s:
-            await self._drain(body)
-            return Written(there.version_s, done=False)
+        is_small = self._is_small(put)
+        if not is_small:
+            there = await self._metadata.get(put.path)
+            if there is not None and there.version_s > put.version_s:
+                await self._drain(body)
+                return Written(there.version_s, done=False)
         spool = self.spools.spool(has_another_way=put.expected.is_whole)
         reception = _Reception(put, body, spool)
         try:
-            if put.expected.digest:
+            if put.expected.digest and not is_small:
                 return await self._put_announced(reception)
             await self._spool(reception)
+            if spool.is_in_memory:
+                return await self._put_unclaimed(reception)
             return await self._refer(reception)
         finally:
             await reception.spool.aclose()
+
+    def _is_small(self, put: Put) -> bool:
+        size_bytes = put.upload.size_bytes
+        return size_bytes is not None and size_bytes <= self._limits.spool.memory_bytes
+
+    async def _put_unclaimed(self, reception: _Reception) -> Written:
+        put, digest = reception.put, reception.body.packer.digest
+        store = partial(self._store, reception)
+        async with self._writers.writing(put.path):
+            return await self._unclaimed.put(
+                put.path, put.version_s, digest, store, imported=put.imported
+            )
 
     async def _put_announced(self, reception: _Reception) -> Written:
         """The claim comes first. Where it is lost when all has been received and verified, it is
@@ -162,7 +179,7 @@ class Puts:
                 except ClaimLost:
                     self._counters.claims_lost += 1
                     tries += 1
-                    if tries == _TRIES:
+                    if tries == TRIES:
                         raise
 
     async def _settle_claimed(self, reception: _Reception, claim: Claim) -> Written:
@@ -174,7 +191,7 @@ class Puts:
         put = reception.put
         if blob is None:
             await self._metadata.check_place(put.path)
-            blob = await self._store(reception, claim)
+            blob = await self._store_spooled(reception, claim.key)
         elif blob is claim.blob:
             self._counters.skipped += 1
         written = await self._metadata.put(
@@ -203,9 +220,7 @@ class Puts:
         self._on_step("put", "received")
 
     def _goes_straight(self, put: Put) -> bool:
-        size_bytes = put.upload.size_bytes
-        is_large = size_bytes is None or size_bytes > self._limits.spool.memory_bytes
-        return put.expected.is_whole and is_large and self._straight.value > 0
+        return put.expected.is_whole and self._straight.value > 0
 
     async def _pass_on(self, reception: _Reception, claim: Claim) -> Blob:
         """Receive and store in one go. Nothing is stored of what is not as announced: then reading
@@ -220,26 +235,28 @@ class Puts:
             finally:
                 self._counters.received_bytes += body.packer.body_bytes
         self._counters.straight += 1
-        return self._stored(reception, claim)
+        return self._stored(reception, claim.key)
 
-    async def _store(self, reception: _Reception, claim: Claim) -> Blob:
+    async def _store_spooled(self, reception: _Reception, key: str) -> Blob:
         if not reception.is_spooled:
             raise ClaimLost("what was sent is not stored any more; send it again")
-        spool, packer = reception.spool, reception.body.packer
-        storing = storing_of(packer.digest, packer.logical_bytes)
-        if spool.size_bytes <= self._limits.spool.memory_bytes:
-            await self._bucket.store(claim.key, spool.upload(), storing)
-        else:
-            async with self._large:
-                await self._bucket.store(claim.key, spool.upload(), storing)
-        return self._stored(reception, claim)
+        if reception.spool.size_bytes <= self._limits.spool.memory_bytes:
+            return await self._store(reception, key)
+        async with self._large:
+            return await self._store(reception, key)
 
-    def _stored(self, reception: _Reception, claim: Claim) -> Blob:
+    async def _store(self, reception: _Reception, key: str) -> Blob:
+        packer = reception.body.packer
+        storing = storing_of(packer.digest, packer.logical_bytes)
+        await self._bucket.store(key, reception.spool.upload(), storing)
+        return self._stored(reception, key)
+
+    def _stored(self, reception: _Reception, key: str) -> Blob:
         self._on_step("put", "stored")
         packer = reception.body.packer
         self._counters.uploads += 1
         self._counters.uploaded_bytes += packer.stored_bytes
-        return Blob(packer.digest, claim.key, packer.logical_bytes, packer.stored_bytes)
+        return Blob(packer.digest, key, packer.logical_bytes, packer.stored_bytes)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,9 @@ that means:
   that had no connection then can bring back what S3 has not got any more: `clean` and `verify`
   report such blobs as missing.
 - Lost claim: `put` raises ClaimLost, and storing begins anew.
+- `put` without a claim, after a `look` at what is lost: the blob that was seen, or stored at the
+  key that was free, is added as a new one. S3 has it: what was made garbage since then is garbage
+  here, too, or is not deleted, but for the same replica that had no connection.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from parparchik.dedup.keys import REST_S, Keys
 from parparchik.dedup.redis_inspection import Inspection
 from parparchik.dedup.redis_scripts import version_of, version_text
 from parparchik.dedup.redis_server import Advice, RedisServer
-from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Totals, Written
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 
 PAGE = 500
@@ -74,6 +77,18 @@ class RedisMetadata:
         found = await self._server.read(files.GET, path)
         return None if found is None else _file(path, *found)
 
+    async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        check_path(path)
+        while True:
+            free = (self._keys.plain(digest), self._keys.another(digest))
+            asked = (path, digest, *free, _time(now_s - REST_S))
+            came, *seen = await self._server.read(files.LOOK, *asked)
+            if came in _CONFLICTS:
+                raise PathConflict(_CONFLICTS[came])
+            if came == "seen":
+                key, blob, version = seen
+                return Sight(_version(version), None if blob is None else _blob(digest, blob), key)
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         token = secrets.token_hex(16)
         while True:
@@ -96,7 +111,7 @@ class RedisMetadata:
         path: str,
         version_s: int,
         blob: Blob,
-        claim: Claim,
+        claim: Claim | None,
         *,
         now_s: float,
         imported: bool = False,
@@ -105,10 +120,13 @@ class RedisMetadata:
         check_version(version_s)
         what = (path, version_text(version_s), blob.digest, blob.key)
         sizes = (str(blob.logical_bytes), str(blob.stored_bytes))
-        how = (claim.token, _time(now_s), _flag(imported))
+        token = "" if claim is None else claim.token
+        how = (token, _time(now_s), _flag(imported), _time(now_s - REST_S))
         came, *version = await self._server.run(files.PUT, *what, *sizes, *how)
         if came == "lost":
             raise ClaimLost("storing took longer than its claim on the content held; try again")
+        if came == "waste":
+            raise ClaimLost("what was stored was taken for garbage meanwhile; try again")
         if came == "gone":
             raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
         if came in _CONFLICTS:
@@ -213,6 +231,10 @@ class RedisMetadata:
         what = (blob.digest, blob.key, _time(now_s))
         return bool(await self._server.run(cleaning.MARK_LOST, *what))
 
+    async def restate(self, blob: Blob, stored_bytes: int) -> bool:
+        what = (blob.digest, blob.key, str(stored_bytes))
+        return bool(await self._server.run(cleaning.RESTATE, *what))
+
     async def mark_sound(self, blob: Blob) -> bool:
         return bool(await self._server.run(cleaning.MARK_SOUND, blob.digest, blob.key))
 
@@ -261,7 +283,11 @@ def _blob(digest: str, text: str | None) -> Blob:
 
 
 def _written(came: Any, version: Any) -> Written:
-    return Written(None if version is None else version_of(version), done=came == "done")
+    return Written(_version(version), done=came == "done")
+
+
+def _version(text: str | None) -> int | None:
+    return None if text is None else version_of(text)
 
 
 def _time(seconds: float) -> str:

@@ -110,6 +110,26 @@ return 1
 """,
 )
 
+# ARGV: digest, key, stored_bytes.
+RESTATE = Script(
+    "restate",
+    """
+local blob = call('HGET', blobs, ARGV[1])
+if not blob or key_of(blob) ~= ARGV[2] then
+  return 0
+end
+local logical_bytes, stored_bytes = string.match(blob, '^(%d+) (%d+)')
+if stored_bytes == ARGV[3] then
+  return 0
+end
+begin()
+call('HSET', blobs, ARGV[1], logical_bytes .. ' ' .. ARGV[3] .. ' ' .. ARGV[2])
+subtract('stored_bytes', stored_bytes)
+call('HINCRBY', sums, 'stored_bytes', ARGV[3])
+return 1
+""",
+)
+
 # ARGV: digest, key.
 MARK_SOUND = Script(
     "mark_sound",

@@ -39,19 +39,33 @@ return found
 """,
 )
 
+# ARGV: path, digest, key, another key, rested. Returns what it came to ('both': both keys are
+# taken), the key, the blob, and the version that is stored.
+LOOK = Script(
+    "look",
+    """
+local path, digest = ARGV[1], ARGV[2]
+local old = call('HGET', files, path)
+local taken = not old and taken_by(path)
+if taken then
+  return {taken}
+end
+local blob = sound_blob(digest)
+local key = key_for(blob, ARGV[3], ARGV[4], ARGV[5])
+if not key then
+  return {'both'}
+end
+return {'seen', key, blob, old and (parts_of(old))}
+""",
+)
+
 # ARGV: digest, key, another key, token, ends, rested. False: both keys are taken.
 CLAIM = Script(
     "claim",
     r"""
 local digest, token = ARGV[1], ARGV[4]
-local function is_free(key)
-  local deleted = call('ZSCORE', rested, key)
-  return call('SISMEMBER', used, key) == 0 and not is_held('k' .. key)
-    and not call('ZSCORE', garbage, key)
-    and not (deleted and tonumber(deleted) > tonumber(ARGV[6]))
-end
-local blob = not call('ZSCORE', lost, digest) and call('HGET', blobs, digest)
-local key = blob and key_of(blob) or is_free(ARGV[2]) and ARGV[2] or is_free(ARGV[3]) and ARGV[3]
+local blob = sound_blob(digest)
+local key = key_for(blob, ARGV[2], ARGV[3], ARGV[6])
 if not key then
   return false
 end
@@ -78,15 +92,28 @@ return 1
 
 RELEASE = Script("release", "begin()\nend_claim(ARGV[1])\nreturn 1\n")
 
-# ARGV: path, version, digest, key, logical_bytes, stored_bytes, token, now, imported ('1' or '').
-# Returns what came of it and the version that is stored.
+# ARGV: path, version, digest, key, logical_bytes, stored_bytes, token ('': there is no claim), now,
+# imported ('1' or ''), rested. Returns what came of it and the version that is stored. Whose clock
+# is behind may see a key rest that is in use again.
 PUT = Script(
     "put",
     r"""
 local path, version, digest, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local token, now, imported = ARGV[7], ARGV[8], ARGV[9] == '1'
-if not does_hold(token, now) or call('HGET', claims, token) ~= digest .. ' ' .. key then
+if token == '' then
+  if call('ZSCORE', garbage, key)
+    or is_waste(key, ARGV[10]) and call('SISMEMBER', used, key) == 0 then
+    return {'waste'}
+  end
+elseif not does_hold(token, now) or call('HGET', claims, token) ~= digest .. ' ' .. key then
   return {'lost'}
+end
+local function finish()
+  if token == '' then
+    discard(key)
+  else
+    end_claim(token)
+  end
 end
 local old = call('HGET', files, path)
 local old_version, old_digest
@@ -108,7 +135,7 @@ if old_key == key then
 end
 begin()
 if not is_due then
-  end_claim(token)
+  finish()
   return {'kept', old_version or false}
 end
 if old_key then
@@ -135,7 +162,7 @@ call('HSET', files, path, version .. ' ' .. digest)
 call('ZADD', paths, 0, path)
 call('ZADD', refs, 0, digest .. ' ' .. path)
 call('HINCRBY', sums, 'logical_bytes', (string.match(blob, '^%d+')))
-end_claim(token)
+finish()
 return {'done', version}
 """,
 )

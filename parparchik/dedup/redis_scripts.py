@@ -102,8 +102,28 @@ local function is_referred(digest)
   return has_between(refs, digest .. ' ', digest .. '!')
 end
 
+-- To be deleted at S3, or deleted after `since`: a late DELETE might hit what is stored there.
+local function is_waste(key, since)
+  local deleted = call('ZSCORE', rested, key)
+  return call('ZSCORE', garbage, key) or deleted and tonumber(deleted) > tonumber(since)
+end
+
+local function is_free(key, since)
+  return call('SISMEMBER', used, key) == 0 and not is_held('k' .. key) and not is_waste(key, since)
+end
+
 local function key_of(blob)
   return (string.match(blob, '^%d+ %d+ (.*)$'))
+end
+
+-- Of the content: false where S3 has it not.
+local function sound_blob(digest)
+  return not call('ZSCORE', lost, digest) and call('HGET', blobs, digest)
+end
+
+-- Where the content is, or may be stored: false where neither of two keys is free.
+local function key_for(blob, one, another, since)
+  return blob and key_of(blob) or is_free(one, since) and one or is_free(another, since) and another
 end
 
 local function parts_of(file)

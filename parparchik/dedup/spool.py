@@ -62,6 +62,10 @@ class Spool:
         self._closed = False
         self.size_bytes = 0
 
+    @property
+    def is_in_memory(self) -> bool:
+        return self._file is None
+
     async def write(self, piece: bytes) -> None:
         """Raises Overloaded when there is no room, TooLarge when there never will be."""
         if self._file is None and self._fits_in_memory(len(piece)):

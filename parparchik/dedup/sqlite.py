@@ -24,7 +24,7 @@ from parparchik.dedup.sqlite_changes import Changes
 from parparchik.dedup.sqlite_connection import Database
 from parparchik.dedup.sqlite_readers import Readers
 from parparchik.dedup.sqlite_writer import Writer
-from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Totals, Written
 from parparchik.errors import MetadataUnavailable
 
 PAGE = 1000
@@ -70,6 +70,12 @@ class SqliteMetadata:
         check_path(path)
         return await self._readers.ask(partial(files.get, path=path))
 
+    async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        check_path(path)
+        look = partial(files.look, keys=self._keys, path=path, digest=digest, now_s=now_s)
+        # Before a change: with those that wait it costs a third of a way to a thread of its own.
+        return await self._writer.do(look)
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         change = partial(files.claim, keys=self._keys, digest=digest, now_s=now_s, life_s=life_s)
         return await self._writer.do(change)
@@ -86,15 +92,15 @@ class SqliteMetadata:
         path: str,
         version_s: int,
         blob: Blob,
-        claim: Claim,
+        claim: Claim | None,
         *,
         now_s: float,
         imported: bool = False,
     ) -> Written:
         check_path(path)
         check_version(version_s)
-        file = File(path, version_s, blob)
-        change = partial(files.put, file=file, token=claim.token, now_s=now_s, imported=imported)
+        file, token = File(path, version_s, blob), claim.token if claim else None
+        change = partial(files.put, file=file, token=token, now_s=now_s, imported=imported)
         return await self._writer.do(change)
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
@@ -169,6 +175,10 @@ class SqliteMetadata:
 
     async def mark_lost(self, blob: Blob, *, now_s: float) -> bool:
         return await self._writer.do(partial(cleaning.mark_lost, blob=blob, now_s=now_s))
+
+    async def restate(self, blob: Blob, stored_bytes: int) -> bool:
+        change = partial(cleaning.restate, blob=blob, stored_bytes=stored_bytes)
+        return await self._writer.do(change)
 
     async def mark_sound(self, blob: Blob) -> bool:
         return await self._writer.do(partial(cleaning.mark_sound, blob=blob))

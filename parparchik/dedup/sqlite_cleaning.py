@@ -22,6 +22,8 @@ BLOBS = """SELECT digest, key, logical_bytes, stored_bytes FROM blobs
     WHERE digest > ? ORDER BY digest LIMIT ?"""
 MARK_LOST = """UPDATE blobs SET lost_at = ?
     WHERE digest = ? AND key = ? AND lost_at IS NULL"""
+RESTATE = """UPDATE blobs SET stored_bytes = ?
+    WHERE digest = ? AND key = ? AND stored_bytes <> ?"""
 MARK_SOUND = """UPDATE blobs SET lost_at = NULL
     WHERE digest = ? AND key = ? AND lost_at IS NOT NULL"""
 
@@ -69,6 +71,11 @@ def blobs_page(connection: sqlite3.Connection, after: str, limit: int) -> Sequen
 
 def mark_lost(connection: sqlite3.Connection, blob: Blob, now_s: float) -> bool:
     return connection.execute(MARK_LOST, (now_s, blob.digest, blob.key)).rowcount == 1
+
+
+def restate(connection: sqlite3.Connection, blob: Blob, stored_bytes: int) -> bool:
+    values = (stored_bytes, blob.digest, blob.key, stored_bytes)
+    return connection.execute(RESTATE, values).rowcount == 1
 
 
 def mark_sound(connection: sqlite3.Connection, blob: Blob) -> bool:

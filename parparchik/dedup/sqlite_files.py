@@ -9,10 +9,12 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Sequence
+from typing import cast
 
 from parparchik.dedup.bounds import folders_above
 from parparchik.dedup.keys import REST_S, Keys
-from parparchik.dedup.types import Blob, Claim, File, Tombstone, Written
+from parparchik.dedup.sqlite_seen import Seen, see
+from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Written
 from parparchik.errors import ClaimLost, PathConflict
 
 GET = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
@@ -23,11 +25,12 @@ LIST = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
     WHERE path > ? AND path < ? AND version_s <= ? ORDER BY path LIMIT ?"""
 FIND_BLOB = """SELECT digest, key, logical_bytes, stored_bytes FROM blobs
     WHERE digest = ? AND lost_at IS NULL"""
-ADD_BLOB = """INSERT INTO blobs (digest, key, logical_bytes, stored_bytes) VALUES (?, ?, ?, ?)
-    ON CONFLICT (digest) DO UPDATE SET orphaned_at = NULL WHERE orphaned_at IS NOT NULL"""
-FIND_LOST = "SELECT id, key FROM blobs WHERE digest = ? AND lost_at IS NOT NULL"
-HEAL = """UPDATE blobs SET key = ?, logical_bytes = ?, stored_bytes = ?, lost_at = NULL
-    WHERE id = ?"""
+ADD_BLOB = "INSERT INTO blobs (digest, key, logical_bytes, stored_bytes) VALUES (?, ?, ?, ?)"
+RESCUE = "UPDATE blobs SET orphaned_at = NULL WHERE id = ?"
+HEAL = """UPDATE blobs SET key = ?, logical_bytes = ?, stored_bytes = ?, lost_at = NULL,
+    orphaned_at = NULL WHERE id = ?"""
+PUT = """INSERT INTO files (path, version_s, blob) VALUES (?, ?, ?) ON CONFLICT (path)
+    DO UPDATE SET version_s = excluded.version_s, blob = excluded.blob"""
 BURY = """INSERT INTO tombstones (path, version_s) VALUES (?, ?) ON CONFLICT (path)
     DO UPDATE SET version_s = excluded.version_s WHERE version_s < excluded.version_s"""
 # A key that must not be given out: in use, or to be deleted, or deleted since :rested.
@@ -80,6 +83,19 @@ def tombstones_page(connection: sqlite3.Connection, after: str, limit: int) -> S
     return [Tombstone(*row) for row in connection.execute(query, (after, limit))]
 
 
+def look(connection: sqlite3.Connection, keys: Keys, path: str, digest: str, now_s: float) -> Sight:
+    """Raises PathConflict."""
+    plain = keys.plain(digest)
+    seen = see(connection, path, digest, plain, now_s)
+    seen.check_place()
+    blob, key = seen.blob, plain
+    if blob is not None:
+        key = blob.key
+    elif seen.is_used or seen.is_waste:
+        key = _free_key(connection, keys, digest, now_s)
+    return Sight(seen.version_s, blob, key)
+
+
 def claim(
     connection: sqlite3.Connection, keys: Keys, digest: str, now_s: float, life_s: float
 ) -> Claim:
@@ -114,38 +130,31 @@ def end_claim(connection: sqlite3.Connection, digest: str, token: str) -> None:
 def put(
     connection: sqlite3.Connection,
     file: File,
-    token: str,
+    token: str | None,
     now_s: float,
     imported: bool,
 ) -> Written:
     """Raises ClaimLost, PathConflict."""
     path, version_s, blob = file
-    held = connection.execute(
-        "SELECT key FROM claims WHERE digest = ? AND token = ? AND ends_at > ?",
-        (blob.digest, token, now_s),
-    ).fetchone()
-    if held != (blob.key,):
-        raise ClaimLost("storing took longer than its claim on the content held; try again")
-    old = _version_and_blob(connection, path)
-    if old is None:
-        check_place(connection, path)
-    if not _is_due(connection, path, version_s, old, imported):
+    seen = see(connection, path, blob.digest, blob.key, now_s)
+    if token is not None:
+        _need_claim(connection, blob, token, now_s)
+    elif seen.is_waste:
+        raise ClaimLost("what was stored was taken for garbage meanwhile; try again")
+    seen.check_place()
+    kept_key = ""
+    written = Written(seen.version_s, done=False)
+    if _is_due(connection, path, version_s, seen.version_s, imported):
+        number, kept_key = _keep(connection, blob, seen)
+        connection.execute(PUT, (path, version_s, number))
+        if seen.old_number is not None:
+            _dropped(connection, seen.old_number, now_s)
+        written = Written(version_s, done=True)
+    if token is not None:
         end_claim(connection, blob.digest, token)
-        return Written(old[0] if old else None, done=False)
-    lost = connection.execute(FIND_LOST, (blob.digest,)).fetchone()
-    if lost is not None:
-        _heal(connection, lost, blob)
-    connection.execute(ADD_BLOB, blob)
-    (new,) = connection.execute("SELECT id FROM blobs WHERE digest = ?", blob[:1]).fetchone()
-    connection.execute(
-        "INSERT INTO files (path, version_s, blob) VALUES (?, ?, ?) ON CONFLICT (path)"
-        " DO UPDATE SET version_s = excluded.version_s, blob = excluded.blob",
-        (path, version_s, new),
-    )
-    if old is not None:
-        _dropped(connection, old[1], now_s)
-    end_claim(connection, blob.digest, token)
-    return Written(version_s, done=True)
+    elif kept_key != blob.key:
+        connection.execute(DISCARD, {"key": blob.key})
+    return written
 
 
 def delete(
@@ -195,14 +204,15 @@ def _is_due(
     connection: sqlite3.Connection,
     path: str,
     version_s: int,
-    old: tuple[int, int] | None,
+    there_s: int | None,
     imported: bool,
 ) -> bool:
+    """Whether it takes effect where the file that is there, if any, is of `there_s`."""
     if not imported:
-        return old is None or old[0] <= version_s
+        return there_s is None or there_s <= version_s
     query = "SELECT version_s FROM tombstones WHERE path = ?"
     dead = connection.execute(query, (path,)).fetchone()
-    return all(row is None or row[0] < version_s for row in (old, dead))
+    return (there_s is None or there_s < version_s) and (dead is None or dead[0] < version_s)
 
 
 def _free_key(connection: sqlite3.Connection, keys: Keys, digest: str, now_s: float) -> str:
@@ -212,13 +222,30 @@ def _free_key(connection: sqlite3.Connection, keys: Keys, digest: str, now_s: fl
     return key
 
 
-def _heal(connection: sqlite3.Connection, lost: tuple[int, str], blob: Blob) -> None:
-    """What was lost is stored again. Raises ClaimLost where that was only believed."""
-    number, old_key = lost
-    if old_key == blob.key:
-        raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
-    connection.execute(HEAL, (*blob[1:], number))
-    connection.execute(DISCARD, {"key": old_key})
+def _need_claim(connection: sqlite3.Connection, blob: Blob, token: str, now_s: float) -> None:
+    """Raises ClaimLost."""
+    held = connection.execute(
+        "SELECT key FROM claims WHERE digest = ? AND token = ? AND ends_at > ?",
+        (blob.digest, token, now_s),
+    ).fetchone()
+    if held != (blob.key,):
+        raise ClaimLost("storing took longer than its claim on the content held; try again")
+
+
+def _keep(connection: sqlite3.Connection, blob: Blob, seen: Seen) -> tuple[int, str]:
+    """Number and key of the blob that has the content of `blob`, which is added where there is
+    none. Raises ClaimLost where it is not at S3, as had been believed."""
+    if seen.number is None or seen.key is None:
+        return cast("int", connection.execute(ADD_BLOB, blob).lastrowid), blob.key
+    if seen.lost_at is not None:  # it is stored again
+        if seen.key == blob.key:
+            raise ClaimLost("what S3 had of the content was lost meanwhile; try again")
+        connection.execute(HEAL, (*blob[1:], seen.number))
+        connection.execute(DISCARD, {"key": seen.key})
+        return seen.number, blob.key
+    if seen.orphaned_at is not None:
+        connection.execute(RESCUE, (seen.number,))
+    return seen.number, seen.key
 
 
 def _dropped(connection: sqlite3.Connection, blob: int, now_s: float) -> None:

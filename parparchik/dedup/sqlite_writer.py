@@ -1,7 +1,9 @@
 """All changes of this process go through one connection, as many in one commit as have gathered.
 
-Each is a change of its own, a savepoint within the transaction: what it raises undoes it, and
-nothing else. None is answered before the commit that it is in is on disk (`gathering`): killed
+Each is a change of its own: what it raises undoes it, and nothing else. As a rule there is nothing
+to be undone, for changes look first and write last; so they go without savepoints, which would cost
+a copy of every page that they write. Where one has written and raises, all are made again, with
+savepoints. None is answered before the commit that it is in is on disk (`gathering`): killed
 before that, nobody has been told of any.
 
 Other processes have writers of their own; SQLite's lock, which is taken before a transaction reads
@@ -68,7 +70,8 @@ class Writer:
     async def do(self, change: Change[T]) -> T:
         """What `change` returns, when it is on disk. What it raises undoes it, and only it.
 
-        It runs in a thread, within a transaction, and uses nothing but the connection it is given.
+        It runs in a thread, within a transaction, perhaps once more in another one, and uses
+        nothing but the connection it is given.
         Cancelled before its turn, nothing has happened; later, nobody knows. Raises
         MetadataUnavailable.
         """
@@ -84,8 +87,7 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = self._database.writer()
-            self._begin(self._connection)
-            outcomes = _transaction(self._connection, [ticket.work for ticket in batch])
+            outcomes = self._transaction(self._connection, [ticket.work for ticket in batch])
         except sqlite3.Error as error:
             log.warning("dedup database: a commit failed", changes=len(batch), reason=str(error))
             self._give_up()
@@ -99,6 +101,19 @@ class Writer:
         self._uncopied += len(batch)
         if self._uncopied >= CHECKPOINT_AFTER and self._line is not None:
             self._checkpoint(self._connection, self._line)
+
+    def _transaction(
+        self, connection: sqlite3.Connection, changes: Sequence[Change[Any]]
+    ) -> Sequence[outcome.Outcome[Any]]:
+        """One commit of all. Raises sqlite3.Error where none of them was made."""
+        self._begin(connection)
+        outcomes = _made(connection, changes)
+        if outcomes is None:
+            connection.execute("ROLLBACK")
+            self._begin(connection)
+            outcomes = _made_one_by_one(connection, changes)
+        connection.execute("COMMIT")
+        return outcomes
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Take the lock. Raises sqlite3.Error, also where others have had it for too long."""
@@ -169,20 +184,39 @@ def _has_begun(connection: sqlite3.Connection, *, may_fail: bool = True) -> bool
     return True
 
 
-def _transaction(
-    connection: sqlite3.Connection, changes: list[Change[Any]]
-) -> list[outcome.Outcome[Any]]:
-    """One commit of all, begun before. Raises sqlite3.Error where none of them was made."""
-    execute = connection.execute
-    outcomes: list[outcome.Outcome[Any]] = []
+def _made(
+    connection: sqlite3.Connection, changes: Sequence[Change[Any]]
+) -> Sequence[outcome.Outcome[Any]] | None:
+    """None: one has raised when it had changed something."""
+    outcomes = []
     for change in changes:
-        execute("SAVEPOINT change")
-        result = outcome.capture(change, connection)
-        if isinstance(result, outcome.Error):
-            if isinstance(result.error, sqlite3.Error) and not isinstance(result.error, OURS):
-                raise result.error  # the database itself has failed
-            execute("ROLLBACK TO change")
-        execute("RELEASE change")
+        before = connection.total_changes
+        result = _outcome(change, connection)
+        if isinstance(result, outcome.Error) and connection.total_changes != before:
+            return None
         outcomes.append(result)
-    execute("COMMIT")
     return outcomes
+
+
+def _made_one_by_one(
+    connection: sqlite3.Connection, changes: Sequence[Change[Any]]
+) -> Sequence[outcome.Outcome[Any]]:
+    outcomes = []
+    for change in changes:
+        connection.execute("SAVEPOINT change")
+        result = _outcome(change, connection)
+        if isinstance(result, outcome.Error):
+            connection.execute("ROLLBACK TO change")
+        connection.execute("RELEASE change")
+        outcomes.append(result)
+    return outcomes
+
+
+def _outcome(change: Change[Any], connection: sqlite3.Connection) -> outcome.Outcome[Any]:
+    """Raises sqlite3.Error where the database itself has failed."""
+    result: outcome.Outcome[Any] = outcome.capture(change, connection)
+    if isinstance(result, outcome.Error):
+        error = result.error
+        if isinstance(error, sqlite3.Error) and not isinstance(error, OURS):
+            raise error
+    return result

@@ -18,12 +18,13 @@ import structlog
 import trio
 
 from parparchik.content import Download, NotModified, ObjectBytes
+from parparchik.dedup.blobs import is_of
 from parparchik.dedup.order import OnStep, ignore_step
 from parparchik.dedup.parting import Closing, Parting
 from parparchik.dedup.putting import Put, PutLimits, Puts
 from parparchik.dedup.reading import InflatedContent, StoredContent
 from parparchik.dedup.statistics import Counters, StoreStatistics
-from parparchik.dedup.types import File, Metadata, Written
+from parparchik.dedup.types import Blob, File, Metadata, Written
 from parparchik.dedup.writers import Writers
 from parparchik.errors import Unavailable, UpstreamError
 
@@ -96,7 +97,7 @@ class DedupStore:
         if file is None:
             return None
         try:
-            download = await self._download(file)
+            file, download = await self._download(file)
         except _BlobLost as error:
             again = await self._open_again(file, error)
             if again is None:
@@ -140,17 +141,32 @@ class DedupStore:
             spooled_disk_bytes=puts.spools.disk_used_bytes,
         )
 
-    async def _download(self, file: File) -> Download:
-        """Raises _BlobLost where S3 has none, or another one than was stored; UpstreamError."""
-        found = await self._bucket.open(file.blob.key)
+    async def _download(self, file: File) -> tuple[File, Download]:
+        """The file as S3 has it. Raises _BlobLost where S3 has none, or another one than was
+        stored; UpstreamError."""
+        blob = file.blob
+        found = await self._bucket.open(blob.key)
         if found is None:
-            raise _BlobLost(f"the blob {file.blob.digest} is missing")
+            raise _BlobLost(f"the blob {blob.digest} is missing")
         if isinstance(found, NotModified):
             raise UpstreamError("S3 answered 304 to a question without a condition")
-        if found.representation.size_bytes != file.blob.stored_bytes:
+        if not is_of(found.representation, blob):
             self.part(found)
-            raise _BlobLost(f"the blob {file.blob.digest} has another size than was stored")
-        return found
+            raise _BlobLost(f"the blob {blob.digest} has another size than was stored")
+        if found.representation.size_bytes != blob.stored_bytes:
+            try:
+                blob = await self._restated(blob, found.representation.size_bytes)
+            except BaseException:
+                self.part(found)
+                raise
+        return file._replace(blob=blob), found
+
+    async def _restated(self, blob: Blob, stored_bytes: int) -> Blob:
+        try:
+            await self._metadata.restate(blob, stored_bytes)
+        except UpstreamError as failure:  # who reads it next does
+            _log.warning("a blob's size was not set right", digest=blob.digest, reason=str(failure))
+        return blob._replace(stored_bytes=stored_bytes)
 
     async def _open_again(self, seen: File, error: _BlobLost) -> tuple[File, Download] | None:
         """Of what is at the path now. Raises _BlobLost where that is lost, and marks it so."""
@@ -159,7 +175,7 @@ class DedupStore:
             return None
         if file.blob.key != seen.blob.key:
             try:
-                return file, await self._download(file)
+                return await self._download(file)
             except _BlobLost as again:
                 error = again
         await self._mark_lost(file, error)

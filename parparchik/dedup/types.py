@@ -2,10 +2,11 @@
 
 A *file* is a path that refers to a *blob*: an object at S3 whose content has a digest. A *claim*
 keeps a blob, or the key at which it is being stored, from the cleaner for as long as somebody works
-with it. *Garbage* is a key at S3 that nothing refers to any more and nothing will refer to again. A
-blob is *lost* where S3 is known not to have it any more, or something else in its place: its files
-stay, and all of them have their content again once somebody stores it anew, at another key. A
-*tombstone* remembers a path that was deleted, for as long as an upstream may still have it.
+with it; what is small is stored without one, and once more where that went wrong. *Garbage* is a
+key at S3 that nothing refers to any more and nothing will refer to again. A blob is *lost* where S3
+is known not to have it any more, or something else in its place: its files stay, and all of them
+have their content again once somebody stores it anew, at another key. A *tombstone* remembers a
+path that was deleted, for as long as an upstream may still have it.
 
 Times are whole seconds since 1970 UTC; versions are those that clients give, and may be negative.
 """
@@ -44,6 +45,16 @@ class Claim(NamedTuple):
     blob: Blob | None
 
 
+class Sight(NamedTuple):
+    """What there is to be seen before a PUT: the version of the file that is at its path, and the
+    blob of its content. Where that is None or lost, it may be stored at `key`, at which nothing is
+    and nothing was deleted lately; others may be about to store the same there."""
+
+    version_s: int | None
+    blob: Blob | None
+    key: str
+
+
 class Tombstone(NamedTuple):
     path: str
     version_s: int
@@ -78,6 +89,10 @@ class Metadata(Protocol):
 
     async def get(self, path: str) -> File | None: ...
 
+    async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        """Raises PathConflict where `put` of a new file would."""
+        ...
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         """The blob is neither deleted nor its key given to another until `release`, `put`, or
         `life_s` from now."""
@@ -97,23 +112,25 @@ class Metadata(Protocol):
         path: str,
         version_s: int,
         blob: Blob,
-        claim: Claim,
+        claim: Claim | None,
         *,
         now_s: float,
         imported: bool = False,
     ) -> Written:
         """`path` refers to `blob`, which S3 has, unless a newer version is stored. Ends the claim.
-        Where the blob has become known at another key meanwhile, that one stays and `blob.key`
-        becomes garbage; unless it is lost: then `blob` takes its place for all its files, and what
-        lies at its old key is garbage. A blob that loses its last file is an orphan from now on.
+        Without one `blob` is what `look` said, less than a day ago, or is stored at the key that
+        it gave. Where the blob has become known at another key meanwhile, that one stays and
+        `blob.key` becomes garbage; unless it is lost: then `blob` takes its place for all its
+        files, and what lies at its old key is garbage. A blob that loses its last file is an orphan
+        from now on.
 
         What is `imported` from another server takes effect only where it is newer than both the
         file that is stored and what was deleted (`tombstone`): decided here, for a DELETE may have
         come since the caller looked.
 
-        Raises ClaimLost when the claim did not hold any more, or `blob` was lost after it was
-        claimed (nothing is changed), and PathConflict where a folder has that name, or a file that
-        of a folder above it.
+        Raises ClaimLost when the claim did not hold any more, or, without one, `blob.key` has
+        become garbage; or when `blob` was lost after it was claimed or seen. Raises PathConflict
+        where a folder has that name, or a file that of a folder above it. Nothing is changed then.
         """
         ...
 
@@ -176,6 +193,11 @@ class Metadata(Protocol):
         """S3 was asked and has no such object, or another one: claims of that content are free to
         store it again from now on. Whether that is news; not where `blob` is not known, at that
         key, any more. Files keep it, and readers still try."""
+        ...
+
+    async def restate(self, blob: Blob, stored_bytes: int) -> bool:
+        """S3 has the content of `blob` at its key as another gzip, of so many bytes. Whether that
+        is news; not where `blob` is not known, at that key, any more."""
         ...
 
     async def mark_sound(self, blob: Blob) -> bool:

@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from parparchik.content import Download, NotModified, ObjectBytes
+from parparchik.dedup.blobs import is_of
 from parparchik.dedup.compress import Inflater, NotGzip
 from parparchik.dedup.parting import pages_closed
 from parparchik.dedup.reports import MAX_NAMED, Progress, VerifyReport, ignore_progress
@@ -64,7 +65,7 @@ class Verifier:
 
     async def _verify(self, share: float, progress: Progress) -> VerifyReport:
         totals = await self._metadata.totals()
-        verifying = _Verifying(self._bucket, self._mark, progress, totals)
+        verifying = _Verifying(self._bucket, self._mark, self._metadata.restate, progress, totals)
         blobs, work = trio.open_memory_channel[Blob](0)
         failures: list[UpstreamError] = []
 
@@ -117,17 +118,20 @@ class Verifier:
 
 class _Verifying:
     """`missing` are those that S3 did not have when it was asked. `mark` is told of what is damaged
-    (True), and of what is sound, where any blob was `lost`."""
+    (True), and of what is sound, where any blob was `lost`; `restate` of what is sound and of
+    another size than was stored."""
 
     def __init__(
         self,
         bucket: ObjectBytes,
         mark: Callable[[Blob, bool], Awaitable[bool]],
+        restate: Callable[[Blob, int], Awaitable[bool]],
         progress: Progress,
         totals: Totals,
     ) -> None:
         self._bucket = bucket
         self._mark = mark
+        self._restate = restate
         self._progress = progress
         self._total = totals.blobs
         self._any_lost = totals.lost > 0
@@ -177,15 +181,18 @@ class _Verifying:
             if found is None:
                 return "missing"
             try:
-                if found.representation.size_bytes != blob.stored_bytes:
+                if not is_of(found.representation, blob):
                     return "damaged"  # clients are not given it either
-                return await self._read(blob, found)
+                verdict = await self._read(blob, found)
             finally:
                 with trio.move_on_after(_CLOSE_S, shield=True):
                     await found.aclose()
         except UpstreamError as error:
             log.warning("a blob could not be read", digest=blob.digest, reason=str(error))
             return "failed"
+        if verdict == "sound" and found.representation.size_bytes != blob.stored_bytes:
+            await self._restate(blob, found.representation.size_bytes)
+        return verdict
 
     async def _read(self, blob: Blob, download: Download) -> Verdict:
         inflater = Inflater()

@@ -29,6 +29,8 @@ _DATE = re.compile(
 )
 _COMMENT = re.compile(r"\([^()\\]*\)")
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_FIRST_S = (date.min.toordinal() - _EPOCH_DAY) * 86_400
+_LAST_S = (date.max.toordinal() - _EPOCH_DAY + 1) * 86_400 - 1
 
 
 class BadVersion(ClientError):
@@ -40,12 +42,11 @@ def parse_version(text: str) -> int:
     the years 1 and 9999."""
     try:
         version_s = _parse(text)
-        format_http_date(version_s)  # or nobody could be told of it
+        if _FIRST_S <= version_s <= _LAST_S:  # or nobody could be told of it
+            return version_s
     except ValueError:
-        raise BadVersion(
-            f"last_modified: expected a date as in RFC 2822, not {text[:_LONGEST]!a}"
-        ) from None
-    return version_s
+        pass
+    raise BadVersion(f"last_modified: expected a date as in RFC 2822, not {text[:_LONGEST]!a}")
 
 
 def format_version(version_s: int) -> str:

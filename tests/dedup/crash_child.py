@@ -2,9 +2,10 @@
 
     python -m tests.dedup.crash_child
 
-Reads lines of JSON, `{"directory", "act", "kill"}`, forks for each, and answers with what became of
-the child: -9 when it was killed. `kill` is the step after which that happens, `operation/name/n`
-for the n-th time; or `s3/POINT/n`, where `at` of FakeBytes has it; '' for never.
+Reads lines of JSON, `{"directory", "memory_bytes", "act", "kill"}`, forks for each, and answers
+with what became of the child: -9 when it was killed. Uploads of more than `memory_bytes` are large:
+they claim what they store. `kill` is the step after which that happens, `operation/name/n` for the
+n-th time; or `s3/POINT/n`, where `at` of FakeBytes has it; '' for never.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ OLD = b"what a has " * 400
 SHARED = b"what others have, too " * 400
 NEW = b"what comes " * 400
 FAR_S = 10 * DAY_S
+LARGE, SMALL = 10, 1 << 20  # of `memory_bytes`: what all uploads are by it
 
 BEFORE = MappingProxyType({"a": OLD, "b/c": SHARED, "b/d": SHARED, "empty": b""})
 
@@ -100,10 +102,10 @@ ACTS: MappingProxyType[str, Callable[[Bed], Awaitable[None]]] = MappingProxyType
 
 
 @asynccontextmanager
-async def reopened(directory: Path) -> AsyncIterator[Bed]:
+async def reopened(directory: Path, memory_bytes: int = LARGE) -> AsyncIterator[Bed]:
     """For `async with` of a test only."""
     async with opened_sqlite(directory, Keys()) as metadata:
-        bed = Bed(metadata, disk_bytes(directory / "s3"), limits_of(10))
+        bed = Bed(metadata, disk_bytes(directory / "s3"), limits_of(memory_bytes))
         async with trio.open_nursery() as nursery:
             await nursery.start(bed.store.run)
             yield bed
@@ -120,7 +122,7 @@ async def prepare(directory: Path) -> None:
             bed.bucket.put(bed.key(b"%d" % number), b"left behind")
 
 
-async def play(directory: Path, act: str, kill: str) -> None:
+async def play(directory: Path, memory_bytes: int, act: str, kill: str) -> None:
     happened: dict[str, int] = {}
 
     def happens(what: str) -> None:
@@ -131,7 +133,7 @@ async def play(directory: Path, act: str, kill: str) -> None:
     async def at(point: str, asked: BytesAsked) -> None:
         happens(f"s3/{point}")
 
-    async with reopened(directory) as bed:
+    async with reopened(directory, memory_bytes) as bed:
         bed.on_step = lambda operation, name: happens(f"{operation}/{name}")
         bed.bucket.at = at
         await ACTS[act](bed)
@@ -144,7 +146,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             try:
-                trio.run(play, Path(asked["directory"]), asked["act"], asked["kill"])
+                directory, memory_bytes = Path(asked["directory"]), asked["memory_bytes"]
+                trio.run(play, directory, memory_bytes, asked["act"], asked["kill"])
             except BaseException:  # noqa: BLE001  it must not go on as a second parent
                 traceback.print_exc()
                 os._exit(1)

@@ -13,7 +13,7 @@ from parparchik.dedup import faults as names
 from parparchik.dedup.bounds import check_path, check_version, folders_above
 from parparchik.dedup.faults import Fault, faults_of
 from parparchik.dedup.keys import REST_S, Keys
-from parparchik.dedup.types import Blob, Claim, File, Tombstone, Totals, Written
+from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Totals, Written
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
 
 PAGE = 3
@@ -50,6 +50,15 @@ class FakeMetadata:
         self._work()
         return self._file(path) if path in self.files else None
 
+    async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        check_path(path)
+        self._work()
+        if path not in self.files:
+            self._check_place(path)
+        blob = None if digest in self.lost else self.stored.get(digest)
+        key = blob.key if blob else self._free_key(digest, now_s)
+        return Sight(self.files.get(path, (None, ""))[0], blob, key)
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         self._work()
         blob = None if digest in self.lost else self.stored.get(digest)
@@ -75,7 +84,7 @@ class FakeMetadata:
         path: str,
         version_s: int,
         blob: Blob,
-        claim: Claim,
+        claim: Claim | None,
         *,
         now_s: float,
         imported: bool = False,
@@ -83,15 +92,13 @@ class FakeMetadata:
         check_path(path)
         check_version(version_s)
         self._work()
-        held = self.claims.get(claim.token)
-        if held is None or held.ends_at <= now_s or (held.digest, held.key) != blob[:2]:
-            raise ClaimLost("the claim has run out")
+        self._need(blob, claim, now_s)
         self._check_place(path)
         there = self.files.get(path, (None, ""))[0]
         known = [version for version in (there, self.dead.get(path)) if version is not None]
         newer = max(known, default=None) if imported else there
         if newer is not None and (newer > version_s or (imported and newer == version_s)):
-            self._end(claim.token)
+            self._finish(blob, claim)
             return Written(there, done=False)
         if blob.digest in self.lost:
             self._heal(blob)
@@ -101,7 +108,7 @@ class FakeMetadata:
         self.orphaned_at.pop(blob.digest, None)
         if old is not None:
             self._dropped(old[1], now_s)
-        self._end(claim.token)
+        self._finish(blob, claim)
         return Written(version_s, done=True)
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
@@ -209,6 +216,14 @@ class FakeMetadata:
         self.lost.add(blob.digest)
         return True
 
+    async def restate(self, blob: Blob, stored_bytes: int) -> bool:
+        self._work()
+        known = self.stored.get(blob.digest)
+        if known is None or known.key != blob.key or known.stored_bytes == stored_bytes:
+            return False
+        self.stored[blob.digest] = known._replace(stored_bytes=stored_bytes)
+        return True
+
     async def mark_sound(self, blob: Blob) -> bool:
         self._work()
         known = self.stored.get(blob.digest)
@@ -288,10 +303,29 @@ class FakeMetadata:
 
     def _free_key(self, digest: str, now_s: float) -> str:
         key = self.keys.plain(digest)
-        resting = {key for key, at in self.deleted_at.items() if at > now_s - REST_S}
-        while key in self._used() | self.waste | resting:
+        while key in self._used() | self.waste | self._resting(now_s):
             key = self.keys.another(digest)
         return key
+
+    def _resting(self, now_s: float) -> set[str]:
+        return {key for key, at in self.deleted_at.items() if at > now_s - REST_S}
+
+    def _need(self, blob: Blob, claim: Claim | None, now_s: float) -> None:
+        """Nobody may be about to delete it."""
+        if claim is None:
+            in_use = {blob.key for blob in self.stored.values()}
+            if blob.key in self.waste | (self._resting(now_s) - in_use):
+                raise ClaimLost("it is garbage")
+            return
+        held = self.claims.get(claim.token)
+        if held is None or held.ends_at <= now_s or (held.digest, held.key) != blob[:2]:
+            raise ClaimLost("the claim has run out")
+
+    def _finish(self, blob: Blob, claim: Claim | None) -> None:
+        if claim is None:
+            self._discard(blob.key)
+        else:
+            self._end(claim.token)
 
     def _end(self, token: str) -> None:
         """The claim is over; what may be stored at its key is garbage, unless it is in use."""

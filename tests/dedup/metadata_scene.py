@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from parparchik.dedup.keys import Keys
-from parparchik.dedup.types import Blob, Claim, Metadata, Written
+from parparchik.dedup.types import Blob, Claim, Metadata, Sight, Written
 
 KEYS = Keys("store/", 2)
 NOW = 1_700_000_000.0
@@ -55,3 +57,68 @@ async def discard(metadata: Metadata, older: float, now: float, limit: int = 100
 async def content_of(metadata: Metadata, path: str) -> str | None:
     file = await metadata.get(path)
     return None if file is None else file.blob.digest
+
+
+# -- without a claim -----------------------------------------------------------------------------
+
+
+async def look(metadata: Metadata, path: str = "a", content: str = "x", now: float = NOW) -> Sight:
+    return await metadata.look(path, digest(content), now_s=now)
+
+
+def stored_at(sight: Sight, content: str = "x", extra: int = 20) -> Blob:
+    """Where there was no blob: that of `content`, as a gzip that is `extra` bytes longer."""
+    return sight.blob or Blob(digest(content), sight.key, len(content), len(content) + extra)
+
+
+async def refer(
+    metadata: Metadata,
+    path: str,
+    version: int,
+    blob: Blob,
+    *,
+    now: float = NOW,
+    imported: bool = False,
+) -> Written:
+    return await metadata.put(path, version, blob, None, now_s=now, imported=imported)
+
+
+async def put_small(
+    metadata: Metadata, path: str, version: int = 1, content: str = "x", now: float = NOW
+) -> Blob:
+    """As a store does it; what was stored or seen."""
+    blob = stored_at(await look(metadata, path, content, now), content)
+    assert (await refer(metadata, path, version, blob, now=now)).done
+    return blob
+
+
+async def blob_of(metadata: Metadata, path: str) -> Blob:
+    return (await metadata.get(path) or pytest.fail("gone")).blob
+
+
+async def known(metadata: Metadata) -> list[Blob]:
+    return [blob async for page in metadata.blobs() for blob in page]
+
+
+async def garbage(metadata: Metadata) -> list[str]:
+    return sorted(await metadata.garbage(limit=99))
+
+
+async def everything(metadata: Metadata) -> object:
+    """All that a method that raises leaves as it is."""
+    files = [file async for page in metadata.list("", until_s=2**63 - 1) for file in page]
+    dead = {dead async for page in metadata.tombstones() for dead in page}
+    return files, await known(metadata), await garbage(metadata), dead, await metadata.totals()
+
+
+async def collect(metadata: Metadata, now: float = NOW) -> list[str]:
+    """As the cleaner does it: S3 has deleted all garbage."""
+    keys = await garbage(metadata)
+    await metadata.collected(keys, now_s=now)
+    return keys
+
+
+async def make_garbage(metadata: Metadata, blob: Blob, now: float = NOW) -> None:
+    """Of a blob that no file has."""
+    assert await discard(metadata, now + DAY, now) == 1
+    assert blob.key in await garbage(metadata)

@@ -3,6 +3,9 @@
 After restart the files are as they were, or, from the one step on that changes them, as they will
 be; what the client asks for again is done; and one pass of the cleaner leaves S3 with exactly what
 is referred to.
+
+All of it is walked with uploads that are large, and claim what they store, and with the same in
+memory, which do not.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ from tests.dedup.crash_child import (
     ACTS,
     BEFORE,
     FAR_S,
+    LARGE,
     NEW,
     OLD,
     SHARED,
+    SMALL,
     prepare,
     reopened,
 )
@@ -44,30 +49,41 @@ AFTER: Mapping[str, Mapping[str, bytes | None]] = {
     "clean": {},
 }
 VISIBLE = {"put/referred", "delete/dropped"}
-SKIPPED = {
-    ("duplicate", "stored"),
-    ("hinted_duplicate", "stored"),
-    ("straight", "received"),  # and stored in one go: there is no moment in between
-}
+SKIPPED = {("duplicate", "stored"), ("hinted_duplicate", "stored")}
+SKIPPED_LARGE = {("straight", "received")}  # and stored in one go: there is no moment in between
 OPERATIONS = {"delete": "delete", "delete_shared": "delete", "clean": "clean"}
 
 
-def steps(act: str) -> Iterator[str]:
+PUTS = [act for act in AFTER if act not in OPERATIONS]
+
+
+def steps(act: str, memory_bytes: int) -> Iterator[str]:
+    skipped = SKIPPED | SKIPPED_LARGE if memory_bytes == LARGE else SKIPPED
     for operation, name, _ in ORDER:
-        if operation == OPERATIONS.get(act, "put") and (act, name) not in SKIPPED:
+        is_taken = memory_bytes == LARGE or name != "claimed"
+        if operation == OPERATIONS.get(act, "put") and (act, name) not in skipped and is_taken:
             yield f"{operation}/{name}/1"
 
 
 # Healing: a GET finds that S3 has lost what `a` has, and a PUT of that content stores it anew.
-HEALING = ["read/lost/1", *(f"put/{step.name}/1" for step in ORDER if step.operation == "put")]
+HEALING = [
+    (memory_bytes, kill)
+    for memory_bytes in (LARGE, SMALL)
+    for kill in ("read/lost/1", *steps("heal", memory_bytes), "s3/arriving/2", "s3/answering/2")
+]
 KILLS = [
-    *((act, kill) for act in AFTER for kill in steps(act)),
-    *((act, "s3/arriving/1") for act in ("new", "overwrite", "straight")),
-    *((act, "s3/answering/1") for act in ("new", "overwrite", "straight")),
+    *((LARGE, act, kill) for act in AFTER for kill in steps(act, LARGE)),
+    *((SMALL, act, kill) for act in PUTS for kill in steps(act, SMALL)),
+    *(
+        (memory_bytes, act, f"s3/{point}/1")
+        for memory_bytes in (LARGE, SMALL)
+        for act in ("new", "overwrite", "overwrite_gzip", "straight")
+        for point in ("arriving", "answering")
+    ),
     # The first deletion of several, and the last.
-    *(("clean", f"s3/{point}/{n}") for point in ("arriving", "answering") for n in (1, 3)),
-    ("clean", "clean/deleted/2"),
-    ("clean", "clean/collected/2"),
+    *((LARGE, "clean", f"s3/{point}/{n}") for point in ("arriving", "answering") for n in (1, 3)),
+    (LARGE, "clean", "clean/deleted/2"),
+    (LARGE, "clean", "clean/collected/2"),
 ]
 
 
@@ -83,10 +99,13 @@ def killer() -> Iterator[subprocess.Popen[str]]:
         assert process.wait(10) == 0
 
 
-def play(killer: subprocess.Popen[str], directory: Path, act: str, kill: str) -> int:
+def play(
+    killer: subprocess.Popen[str], directory: Path, memory_bytes: int, act: str, kill: str
+) -> int:
     assert killer.stdin is not None
     assert killer.stdout is not None
-    killer.stdin.write(json.dumps({"directory": str(directory), "act": act, "kill": kill}) + "\n")
+    asked = {"directory": str(directory), "memory_bytes": memory_bytes, "act": act, "kill": kill}
+    killer.stdin.write(json.dumps(asked) + "\n")
     killer.stdin.flush()
     return int(killer.stdout.readline())
 
@@ -124,29 +143,40 @@ def after(act: str, kill: str) -> dict[str, bytes | None]:
 
 
 def test_every_step_of_the_table_is_walked() -> None:
-    walked = {kill.rpartition("/")[0] for kill in [*(kill for _, kill in KILLS), *HEALING]}
-    assert {f"{step.operation}/{step.name}" for step in ORDER} <= walked
+    kills = [*((size, kill) for size, _, kill in KILLS), *HEALING]
+    table = {f"{step.operation}/{step.name}" for step in ORDER}
+    assert table <= {kill.rpartition("/")[0] for _, kill in kills}
+    without_claim = {name for name in table if name.startswith("put/")} - {"put/claimed"}
+    assert without_claim <= {kill.rpartition("/")[0] for size, kill in kills if size == SMALL}
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["and asked again", "and left"])
-@pytest.mark.parametrize(("act", "kill"), KILLS)
+@pytest.mark.parametrize(("memory_bytes", "act", "kill"), KILLS)
 def test_killed(
-    killer: subprocess.Popen[str], tmp_path: Path, act: str, kill: str, again: bool
+    killer: subprocess.Popen[str],
+    tmp_path: Path,
+    memory_bytes: int,
+    act: str,
+    kill: str,
+    again: bool,
 ) -> None:
     trio.run(prepare, tmp_path)
-    assert play(killer, tmp_path, act, kill) == -9
-    trio.run(look, tmp_path, act, kill, again)
+    assert play(killer, tmp_path, memory_bytes, act, kill) == -9
+    trio.run(look, tmp_path, memory_bytes, act, kill, again)
 
 
+@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL], ids=["large", "small"])
 @pytest.mark.parametrize("act", AFTER)
-def test_not_killed(killer: subprocess.Popen[str], tmp_path: Path, act: str) -> None:
+def test_not_killed(
+    killer: subprocess.Popen[str], tmp_path: Path, memory_bytes: int, act: str
+) -> None:
     trio.run(prepare, tmp_path)
-    assert play(killer, tmp_path, act, "") == 0
-    trio.run(look, tmp_path, act, "", False)
+    assert play(killer, tmp_path, memory_bytes, act, "") == 0
+    trio.run(look, tmp_path, memory_bytes, act, "", False)
 
 
-async def look(directory: Path, act: str, kill: str, again: bool) -> None:
-    async with reopened(directory) as bed:
+async def look(directory: Path, memory_bytes: int, act: str, kill: str, again: bool) -> None:
+    async with reopened(directory, memory_bytes) as bed:
         wanted = after(act, kill)
         assert await files(bed) == wanted
         if again and act != "clean":
@@ -164,27 +194,28 @@ async def look(directory: Path, act: str, kill: str, again: bool) -> None:
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["and asked again", "and left"])
-@pytest.mark.parametrize("kill", HEALING)
+@pytest.mark.parametrize(("memory_bytes", "kill"), HEALING)
 def test_killed_while_what_was_lost_is_stored_anew(
-    killer: subprocess.Popen[str], tmp_path: Path, kill: str, again: bool
+    killer: subprocess.Popen[str], tmp_path: Path, memory_bytes: int, kill: str, again: bool
 ) -> None:
     """Until the PUT is through, every file is listed, and those of the lost content cannot be read,
     which is told as a failure; after it all can."""
     trio.run(prepare, tmp_path)
-    assert play(killer, tmp_path, "heal", kill) == -9
-    trio.run(look_at_healing, tmp_path, kill == "put/referred/1", again)
+    assert play(killer, tmp_path, memory_bytes, "heal", kill) == -9
+    trio.run(look_at_healing, tmp_path, memory_bytes, kill == "put/referred/1", again)
 
 
+@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL], ids=["large", "small"])
 def test_not_killed_while_what_was_lost_is_stored_anew(
-    killer: subprocess.Popen[str], tmp_path: Path
+    killer: subprocess.Popen[str], tmp_path: Path, memory_bytes: int
 ) -> None:
     trio.run(prepare, tmp_path)
-    assert play(killer, tmp_path, "heal", "") == 0
-    trio.run(look_at_healing, tmp_path, True, False)
+    assert play(killer, tmp_path, memory_bytes, "heal", "") == 0
+    trio.run(look_at_healing, tmp_path, memory_bytes, True, False)
 
 
-async def look_at_healing(directory: Path, is_healed: bool, again: bool) -> None:
-    async with reopened(directory) as bed:
+async def look_at_healing(directory: Path, memory_bytes: int, is_healed: bool, again: bool) -> None:
+    async with reopened(directory, memory_bytes) as bed:
         assert (await bed.metadata.totals()).lost == (not is_healed)
         if not is_healed:
             with pytest.raises(UpstreamError, match="missing"):
@@ -221,6 +252,32 @@ def test_what_is_under_way_elsewhere_is_left_alone(
             assert bed.key(NEW) in bed.bucket.objects
 
     trio.run(prepare, tmp_path)
-    assert play(killer, tmp_path, act, "put/stored/1") == -9
+    assert play(killer, tmp_path, LARGE, act, "put/stored/1") == -9
     trio.run(early)
-    trio.run(look, tmp_path, act, "put/stored/1", True)
+    trio.run(look, tmp_path, LARGE, act, "put/stored/1", True)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["and asked again", "and left"])
+@pytest.mark.parametrize("kill", ["s3/answering/1", "put/stored/1"])
+def test_what_was_in_memory_is_an_orphan_until_the_sweep(
+    killer: subprocess.Popen[str], tmp_path: Path, kill: str, again: bool
+) -> None:
+    """Nobody has a claim on it: who asks again stores it there again, else it is collected."""
+
+    async def swept() -> None:
+        async with reopened(tmp_path, SMALL) as bed:
+            bed.late_s = FAR_S
+            report = await bed.cleaner().clean(sweep=False)
+            assert bed.key(NEW) in bed.bucket.objects
+            if again:
+                await bed.put("a", NEW, 5)
+            report = await bed.cleaner().clean()
+            assert (report.failed, report.missing) == (0, 0)
+            assert await bed.get("a") == (NEW if again else OLD)
+            bed.late_s = 2 * FAR_S
+            await bed.cleaner().clean()
+            await exactly_referred(bed)
+
+    trio.run(prepare, tmp_path)
+    assert play(killer, tmp_path, SMALL, "overwrite", kill) == -9
+    trio.run(swept)

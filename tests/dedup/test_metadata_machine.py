@@ -8,24 +8,48 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+)
 
 from parparchik.dedup import sqlite_files
 from parparchik.dedup.sqlite import SqliteMetadata
 from parparchik.dedup.sqlite_connection import Database
-from parparchik.dedup.types import Blob, Claim, Metadata
-from parparchik.errors import ParparchikError
+from parparchik.dedup.types import Metadata, Sight, Written
 from tests.dedup.fake_metadata import FakeMetadata
-from tests.dedup.metadata_scene import ALL, KEYS, LIFE, NOW, blob_at, digest
+from tests.dedup.metadata_ops import (
+    PATHS,
+    Mine,
+    Op,
+    Pair,
+    Seen,
+    caught,
+    delete_op,
+    discard_key_op,
+    discard_op,
+    lose_there_op,
+    lost_op,
+    put_op,
+    refer_op,
+    release_op,
+    renew_op,
+    restate_op,
+    restate_there_op,
+    state,
+)
+from tests.dedup.metadata_scene import KEYS, LIFE, NOW, digest
 
-PATHS = ("a", "a/b", "a/b/c", "a-", "é")
 VERSIONS = (-2, 0, 1, 2**62)
 CONTENTS = ("x", "yy", "zzz")
 
@@ -34,101 +58,9 @@ versions = st.sampled_from(VERSIONS)
 contents = st.sampled_from(CONTENTS)
 
 
-class Pair(NamedTuple):
-    """One claim, as each of the two gave it."""
-
-    content: str
-    ours: Claim
-    fake: Claim
-
-
-class Op(NamedTuple):
-    """The same thing done to either: `do` is given the store, and which of a Pair is its claim."""
-
-    do: Callable[[Metadata, Callable[[Pair], Claim], float], Awaitable[Any]]
-
-
-def put_op(pair: Pair, path: str, version: int, imported: bool) -> Op:
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        held = mine(pair)
-        blob = blob_at(held, pair.content)
-        return await store.put(path, version, blob, held, now_s=now, imported=imported)
-
-    return Op(do)
-
-
-def delete_op(path: str, version: int, tombstone: bool) -> Op:
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        return await store.delete(path, version, tombstone=tombstone, now_s=now)
-
-    return Op(do)
-
-
-def release_op(pair: Pair) -> Op:
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        return await store.release(mine(pair))
-
-    return Op(do)
-
-
-def renew_op(pair: Pair) -> Op:
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        return await store.renew(mine(pair), now_s=now, life_s=LIFE)
-
-    return Op(do)
-
-
-def lost_op(content: str, is_lost: bool) -> Op:
-    """Of whatever blob it is: marked lost, or sound again."""
-
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        blobs = [blob async for page in store.blobs() for blob in page]
-        return [
-            await (store.mark_lost(blob, now_s=now) if is_lost else store.mark_sound(blob))
-            for blob in blobs
-            if blob.digest == digest(content)
-        ]
-
-    return Op(do)
-
-
-def discard_op(grace: float, limit: int) -> Op:
-    async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
-        return await store.discard_orphans(older_than_s=now - grace, now_s=now, limit=limit)
-
-    return Op(do)
-
-
-async def caught(do: Awaitable[Any]) -> Any:
-    """What came of it; errors are compared by their class."""
-    try:
-        return await do
-    except ParparchikError as error:
-        return type(error)
-
-
-async def state(store: Metadata, name: Callable[[str], str]) -> Any:
-    """All that can be seen of it, with keys as `name` calls them."""
-
-    def named(blob: Blob) -> Blob:
-        return blob._replace(key=name(blob.key))
-
-    return (
-        [
-            file._replace(blob=named(file.blob))
-            async for page in store.list("", until_s=ALL)
-            for file in page
-        ],
-        [named(blob) async for page in store.blobs() for blob in page],
-        sorted([name(key) for key in await store.garbage(limit=10_000)]),
-        [await store.tombstone(path) for path in PATHS],
-        {dead async for page in store.tombstones() for dead in page},
-        await store.totals(),
-    )
-
-
 class MetadataMachine(RuleBasedStateMachine):
     claims = Bundle("claims")
+    sights = Bundle("sights")
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,6 +133,49 @@ class MetadataMachine(RuleBasedStateMachine):
         self.both(put_op(pair, path, version, imported))
         self.both(release_op(pair))
 
+    @rule(target=sights, content=contents, path=paths, extra=st.sampled_from((20, 21)))
+    def look(self, content: str, path: str, extra: int) -> Any:
+        seen = self.seen(content, path, extra)
+        return multiple() if seen is None else seen
+
+    def seen(self, content: str, path: str, extra: int) -> Seen | None:
+        async def run() -> list[Any]:
+            return [
+                await caught(store.look(path, digest(content), now_s=self.now))
+                for store in (self.store, self.fake)
+            ]
+
+        ours, fake = trio.run(run)
+        if not isinstance(ours, Sight):
+            assert ours == fake
+            return None
+        plain = KEYS.plain(digest(content))
+        assert (ours.key == plain) == (fake.key == plain)
+        assert ours.key.startswith(plain)
+        assert self.names.setdefault(ours.key, fake.key) == fake.key
+        blob = ours.blob and ours.blob._replace(key=self.name(ours.blob.key))
+        assert (ours.version_s, blob) == fake[:2]
+        return Seen(content, ours, fake, extra)
+
+    @rule(seen=sights, path=paths, version=versions, imported=st.booleans())
+    def refer(self, seen: Seen, path: str, version: int, imported: bool) -> None:
+        self.both(refer_op(seen, path, version, imported))
+
+    @rule(content=contents, path=paths, version=versions, imported=st.booleans())
+    def look_and_refer(self, content: str, path: str, version: int, imported: bool) -> None:
+        seen = self.seen(content, path, 22)
+        if seen is not None:
+            came = self.both(refer_op(seen, path, version, imported))
+            assert isinstance(came, Written), "nobody came in between"
+
+    @rule(seen=consumes(sights))
+    def discard_key(self, seen: Seen) -> None:
+        self.both(discard_key_op(seen))
+
+    @rule(content=contents, stored_bytes=st.sampled_from((0, 21, 40)))
+    def restate(self, content: str, stored_bytes: int) -> None:
+        self.both(restate_op(content, stored_bytes))
+
     @rule(pair=claims)
     def renew(self, pair: Pair) -> None:
         self.both(renew_op(pair))
@@ -219,7 +194,7 @@ class MetadataMachine(RuleBasedStateMachine):
 
     @rule(path=paths, version=versions)
     def bury(self, path: str, version: int) -> None:
-        async def do(store: Metadata, mine: Callable[[Pair], Claim], now: float) -> Any:
+        async def do(store: Metadata, mine: Mine, now: float) -> Any:
             return await store.bury(path, version)
 
         self.both(Op(do))
@@ -292,13 +267,30 @@ class MetadataMachine(RuleBasedStateMachine):
                     st.builds(put_op, st.just(pair), paths, versions, st.booleans()),
                     st.builds(delete_op, paths, versions, st.booleans()),
                     st.builds(release_op, st.just(pair)),
-                    st.just(lost_op(pair.content, True)),
+                    st.just(lose_there_op(pair)),
                     st.just(discard_op(0.0, 100)),
                 )
             )
             for pair in (first, second)
         ]
         trio.run(self.race, ops)
+
+    @rule(data=st.data(), first=sights, second=st.one_of(sights, claims))
+    def two_at_once_unclaimed(self, data: st.DataObject, first: Seen, second: Seen | Pair) -> None:
+        one = refer_op(first, data.draw(paths), data.draw(versions), data.draw(st.booleans()))
+        ops = [
+            st.builds(delete_op, paths, versions, st.booleans()),
+            st.just(lose_there_op(second)),
+            st.just(restate_there_op(second)),
+            st.just(discard_op(0.0, 100)),
+        ]
+        if isinstance(second, Pair):
+            ops.append(st.builds(put_op, st.just(second), paths, versions, st.booleans()))
+            ops.append(st.just(release_op(second)))
+        else:
+            ops.append(st.builds(refer_op, st.just(second), paths, versions, st.booleans()))
+            ops.append(st.just(discard_key_op(second)))
+        trio.run(self.race, [one, data.draw(st.one_of(ops))])
 
     async def race(self, ops: list[Op]) -> None:
         results: dict[int, Any] = {}

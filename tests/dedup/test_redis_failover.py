@@ -12,7 +12,7 @@ from parparchik.dedup import redis_server
 from parparchik.dedup.keys import Keys
 from parparchik.dedup.verify import Verifier
 from parparchik.errors import ClaimLost, MetadataUnavailable
-from tests.dedup.bed import DAY_S, GRACE_S, Bed, laid
+from tests.dedup.bed import DAY_S, GRACE_S, Bed, digest_of, laid
 from tests.dedup.metadata_scene import blob_at, claim, listed
 from tests.dedup.redis_process import RedisProcess
 from tests.dedup.redis_scene import UNCLOSED, Started, opened, until
@@ -131,3 +131,54 @@ async def test_a_replica_that_was_cut_off_for_long_brings_back_what_is_reported_
             assert (await bed.cleaner().clean()).missing == 1
             # Both say so, and neither takes the file away: its bytes may be had elsewhere.
             assert await listed(metadata) == ["a", "b"]
+
+
+async def test_what_was_seen_before_a_failover_is_referred_to_after_it(started: Started) -> None:
+    bucket = FakeBytes()
+    async with pair(started) as (primary, replica):
+        async with opened(primary, Keys()) as metadata, laid(metadata, bucket) as bed:
+            await bed.put("kept", b"kept")
+            await caught_up(primary)
+            replica.ask("REPLICAOF", "NO", "ONE")
+            await bed.put("new", b"new")
+            seen = await metadata.look("other", digest_of(b"new"), now_s=bed.now())
+            assert seen.blob is not None
+            primary.kill()
+        async with opened(replica, Keys()) as metadata, laid(metadata, bucket) as bed:
+            again = await metadata.look("other", digest_of(b"new"), now_s=bed.now())
+            assert again == (None, None, seen.key)  # it is not known here
+            assert (await metadata.put("other", 1, seen.blob, None, now_s=bed.now())).done
+            assert await bed.get("other") == b"new"
+            bed.late_s = GRACE_S + DAY_S
+            report = await bed.cleaner().clean()
+            assert (report.unknown, report.deleted, report.missing) == (0, 0, 0)
+            assert await all_readable(bed) == ["kept", "other"]
+            assert await metadata.integrity() == []
+
+
+async def test_what_was_deleted_before_a_failover_is_not_referred_to_after_it(
+    started: Started,
+) -> None:
+    """That it is garbage the replica knows, though not that it was deleted."""
+    bucket = FakeBytes()
+    async with pair(started) as (primary, replica):
+        async with opened(primary, Keys()) as metadata, laid(metadata, bucket) as bed:
+            await bed.put("a", b"a")
+            await bed.store.delete("a", 9)
+            seen = await metadata.look("b", digest_of(b"a"), now_s=bed.now())
+            assert seen.blob is not None
+            late_s = bed.now() + 1
+            assert await metadata.discard_orphans(older_than_s=late_s, now_s=late_s, limit=9) == 1
+            keys = await metadata.garbage(limit=9)
+            replica.ask("REPLICAOF", "NO", "ONE")
+            assert not await bucket.delete_many(keys)
+            await metadata.collected(keys, now_s=late_s)
+            primary.kill()
+        async with opened(replica, Keys()) as metadata, laid(metadata, bucket) as bed:
+            with pytest.raises(ClaimLost):
+                await metadata.put("b", 1, seen.blob, None, now_s=late_s)
+            await bed.put("b", b"a")
+            assert await all_readable(bed) == ["b"]
+            assert list(bucket.objects) != [seen.key]
+            assert (await bed.cleaner().clean()).missing == 0
+            assert await all_readable(bed) == ["b"]

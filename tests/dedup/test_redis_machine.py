@@ -13,9 +13,10 @@ from hypothesis.stateful import invariant, rule
 
 from parparchik.dedup.redis import RedisMetadata
 from parparchik.dedup.types import Blob, File, Tombstone
+from tests.dedup.metadata_ops import state
 from tests.dedup.metadata_scene import KEYS
 from tests.dedup.redis_process import shared_redis
-from tests.dedup.test_metadata_machine import MetadataMachine, paths, state, versions
+from tests.dedup.test_metadata_machine import MetadataMachine, paths, versions
 
 T = TypeVar("T")
 

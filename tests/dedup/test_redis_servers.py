@@ -14,8 +14,25 @@ from parparchik.dedup import redis_cleaning as cleaning
 from parparchik.dedup.keys import Keys
 from parparchik.dedup.opening import OpenedMetadata
 from parparchik.dedup.redis import RedisMetadata
-from parparchik.errors import ConfigError, MetadataUnavailable, PathConflict
-from tests.dedup.metadata_scene import ALL, KEYS, NOW, blob_at, claim, delete, discard, listed, put
+from parparchik.errors import ClaimLost, ConfigError, MetadataUnavailable, PathConflict
+from tests.dedup.metadata_scene import (
+    ALL,
+    DAY,
+    KEYS,
+    NOW,
+    blob_at,
+    blob_of,
+    claim,
+    delete,
+    digest,
+    discard,
+    listed,
+    look,
+    put,
+    put_small,
+    refer,
+    stored_at,
+)
 from tests.dedup.redis_process import free_port
 from tests.dedup.redis_scene import UNCLOSED, Started, opened, until
 
@@ -53,6 +70,23 @@ async def test_a_replica_is_read_and_not_written(started: Started) -> None:
         assert await listed(metadata) == ["a"]
 
 
+async def test_a_key_that_is_in_use_does_not_rest_for_whose_clock_is_behind(
+    started: Started,
+) -> None:
+    server = started()
+    async with opened(server) as metadata:
+        await metadata.collected([KEYS.plain(digest("x"))], now_s=NOW)
+        blob = await put_small(metadata, "a", now=NOW + DAY)
+        assert blob.key == KEYS.plain(digest("x"))
+        assert await put_small(metadata, "b", now=NOW + DAY - 3600) == blob
+        # Not where nobody uses it.
+        await metadata.collected([KEYS.plain(digest("y"))], now_s=NOW)
+        stored = stored_at(await look(metadata, "c", "y", NOW + DAY), "y")
+        assert stored.key == KEYS.plain(digest("y"))
+        with pytest.raises(ClaimLost):
+            await refer(metadata, "c", 1, stored, now=NOW + DAY - 3600)
+
+
 async def test_a_full_server_changes_nothing(started: Started) -> None:
     server = started()
     async with opened(server) as metadata:
@@ -62,11 +96,17 @@ async def test_a_full_server_changes_nothing(started: Started) -> None:
         released = await claim(metadata, "z")
         await metadata.release(released)
         new, known, free = [await claim(metadata, content) for content in ("y", "orphan", "w")]
+        sight = await look(metadata, "a", "small")
+        blob = await blob_of(metadata, "a")
         before = await seen(metadata)
         changes: list[Callable[[], Awaitable[object]]] = [
             partial(metadata.put, "a", 2, blob_at(new, "y"), new, now_s=NOW),
             partial(metadata.put, "a", 2, blob_at(known, "orphan"), known, now_s=NOW),
             partial(metadata.put, "a", 0, blob_at(new, "y"), new, now_s=NOW),
+            partial(refer, metadata, "a", 2, stored_at(sight, "small")),
+            partial(refer, metadata, "a", 0, stored_at(sight, "small")),
+            partial(refer, metadata, "b", 2, blob),
+            partial(metadata.restate, blob, blob.stored_bytes - 1),
             partial(metadata.delete, "a", 2, tombstone=True, now_s=NOW),
             partial(metadata.delete, "a", 2, tombstone=False, now_s=NOW),
             partial(metadata.release, free),
@@ -82,10 +122,12 @@ async def test_a_full_server_changes_nothing(started: Started) -> None:
             with pytest.raises(MetadataUnavailable, match="OOM"):
                 await change()
             assert await seen(metadata) == before
+        assert await look(metadata, "a", "small") == sight
         server.ask("CONFIG", "SET", "maxmemory", "0")
         assert (await metadata.put("a", 2, blob_at(new, "y"), new, now_s=NOW)).done
         assert (await metadata.put("c", 2, blob_at(known, "orphan"), known, now_s=NOW)).done
         assert await metadata.renew(free, now_s=NOW, life_s=9.0)
+        assert (await refer(metadata, "d", 2, stored_at(sight, "small"))).done
 
 
 async def seen(metadata: RedisMetadata) -> object:

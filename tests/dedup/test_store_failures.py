@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from parparchik.dedup.receive import Expected
 from parparchik.dedup.types import Blob, Claim, Written
 from parparchik.errors import (
     ClaimLost,
@@ -155,7 +156,7 @@ async def test_s3_hangs_and_the_client_leaves(
 
 async def test_a_hanging_store_keeps_its_claim(autojump_clock: object) -> None:
     """A claim lives for two minutes, S3 takes an hour: the cleaner takes nothing away."""
-    async with laid() as bed:
+    async with laid(limits=limits_of(10)) as bed:
         release = trio.Event()
 
         async def wait(at: str, asked: BytesAsked) -> None:
@@ -243,17 +244,22 @@ class Losing(FakeMetadata):
     lose = 0
 
     async def put(
-        self, path: str, version_s: int, blob: Blob, claim: Claim, **named: Any
+        self, path: str, version_s: int, blob: Blob, claim: Claim | None, **named: Any
     ) -> Written:
-        if self.lose:
+        if self.lose and claim is not None:
             self.lose -= 1
             await self.release(claim)
         return await super().put(path, version_s, blob, claim, **named)
 
 
-@pytest.mark.parametrize("act", [put, put_hinted])
+async def put_digest_only(bed: Bed) -> object:
+    """Which is spooled."""
+    return await bed.put("a", NEW, 2, gzip=True, expected=Expected(digest_of(NEW), None))
+
+
+@pytest.mark.parametrize("act", [put, put_digest_only])
 async def test_a_lost_claim_is_claimed_anew(act: Act) -> None:
-    async with laid(Losing()) as bed:
+    async with laid(Losing(), limits=limits_of(10)) as bed:
         await bed.put("other", OLD)
         bed.metadata.lose = 2  # type: ignore[attr-defined]
         await act(bed)
@@ -263,7 +269,7 @@ async def test_a_lost_claim_is_claimed_anew(act: Act) -> None:
 
 
 async def test_claims_are_not_lost_for_ever() -> None:
-    async with laid(Losing()) as bed:
+    async with laid(Losing(), limits=limits_of(10)) as bed:
         await bed.put("other", OLD)
         bed.metadata.lose = 10  # type: ignore[attr-defined]
         with pytest.raises(ClaimLost) as raised:

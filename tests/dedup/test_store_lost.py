@@ -186,7 +186,7 @@ async def test_metadata_that_is_away_leaves_it_to_the_next_reader() -> None:
 async def test_what_is_lost_while_an_upload_relies_on_it(expected: Expected) -> None:
     """What was spooled is stored; what was not, as it seemed to be there, is not referred to, and
     the client is told to send it again."""
-    async with laid() as bed:
+    async with laid(limits=limits_of(10)) as bed:
         await bed.put("a", DATA)
 
         class Losing(FakeUpload):
@@ -208,6 +208,27 @@ async def test_what_is_lost_while_an_upload_relies_on_it(expected: Expected) -> 
             upload = FakeUpload(body, size_bytes=len(body))
         await bed.put("b", DATA, gzip=True, expected=expected, upload=upload)
         assert await bed.get("a") == await bed.get("b") == DATA
+
+
+@pytest.mark.parametrize("expected", [NOTHING_EXPECTED, hint(DATA)], ids=["plain", "hinted"])
+async def test_what_is_lost_while_it_comes_in_is_stored_from_memory(expected: Expected) -> None:
+    async with laid() as bed:
+        await bed.put("a", DATA)
+
+        class Losing(FakeUpload):
+            async def read(self) -> bytes:
+                piece = await super().read()
+                if not piece and bed.key(DATA) in bed.bucket.objects:
+                    del bed.bucket.objects[bed.key(DATA)]
+                    with pytest.raises(UpstreamError):
+                        await bed.get("a")
+                return piece
+
+        body = packed(DATA)
+        upload = Losing(body, size_bytes=len(body))
+        assert (await bed.put("b", DATA, gzip=True, expected=expected, upload=upload)).done
+        assert await bed.get("a") == await bed.get("b") == DATA
+        assert await lost(bed) == 0
 
 
 async def test_many_heal_it_at_once() -> None:

@@ -123,15 +123,18 @@ class Crash:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """Whatever time passes has passed before: claims are not renewed while it jumps."""
+    """In one process, or, `apart`, in two. Whatever time passes has passed before: claims are not
+    renewed while it jumps."""
 
     acts: tuple[Act, Act]
+    apart: bool
 
-    async def act(self, bed: Bed) -> None:
+    async def act(self, bed: Bed, other: Bed) -> None:
         bed.late_s += sum(act.later_s for act in self.acts if isinstance(act, Clean))
+        other.late_s = bed.late_s
         async with trio.open_nursery() as nursery:
-            for act in self.acts:
-                nursery.start_soon((Clean(0.0) if isinstance(act, Clean) else act).act, bed)
+            for act, place in zip(self.acts, (bed, other if self.apart else bed), strict=True):
+                nursery.start_soon((Clean(0.0) if isinstance(act, Clean) else act).act, place)
 
 
 paths = st.sampled_from(["a", "b", "a/x", "a/x/y", "c"])
@@ -144,7 +147,7 @@ acts: st.SearchStrategy[Act] = st.one_of(
 crashes = st.builds(
     lambda act, step: Crash(act, step.operation, step.name), acts, st.sampled_from(ORDER)
 )
-pairs = st.builds(AtOnce, st.tuples(acts, acts))
+pairs = st.builds(AtOnce, st.tuples(acts, acts), st.booleans())
 losses = st.builds(Lose, st.sampled_from(CONTENTS), st.booleans())
 sequences = st.lists(st.one_of(acts, acts, crashes, pairs, losses), max_size=14)
 Sequence = list[Act | Crash | AtOnce | Lose]
@@ -214,14 +217,15 @@ async def seen(bed: Bed) -> Files:
 
 async def play(metadata: Metadata, sequence: Sequence, memory_bytes: int) -> None:
     cut: Any = Cut(metadata)
-    async with laid(cut, limits=limits_of(memory_bytes)) as bed:
+    limits = limits_of(memory_bytes)
+    async with laid(cut, limits=limits) as bed, laid(cut, bed.bucket, limits) as other:
         files: Files = {}
         for event in sequence:
             if isinstance(event, Crash):
                 await crash(bed, event)
                 possible = [files, event.act.apply(files)]
             elif isinstance(event, AtOnce):
-                await event.act(bed)
+                await event.act(bed, other)
                 first, second = event.acts
                 possible = [second.apply(first.apply(files)), first.apply(second.apply(files))]
             else:
@@ -261,7 +265,10 @@ async def opened_sqlite(directory: Path, keys: Keys) -> AsyncIterator[Metadata]:
         await store.close()
 
 
-sizes = pytest.mark.parametrize("memory_bytes", [1 << 20, 10], ids=["spooled", "straight"])
+# Of "mixed", what comes as gzip is small, and the rest is not.
+sizes = pytest.mark.parametrize(
+    "memory_bytes", [1 << 20, 100, 10], ids=["in memory", "mixed", "large"]
+)
 
 
 @sizes
