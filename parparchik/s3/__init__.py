@@ -4,9 +4,10 @@ The one idea: an answer of S3 is either what was asked for, or the certain absen
 error that says what to mend. `S3Client` owns the connections and opens one `S3Bucket` (a
 `model.ObjectStore`) per configured bucket, and `S3Objects` (a `content.ObjectBytes`) where bytes
 are wanted, too. Inside, from the bottom: connection and pool; request,
-response and exchange (one HTTP/1.1 round trip, no framework); from there on two ways, `transport`
-under httpx for what is streamed, and `probe` for existence, asked per redirect, on the `reactor`
-without so much as a task; then signing, retries and what errors mean.
+response and exchange (one HTTP/1.1 round trip, no framework); from there on three ways, `transport`
+under httpx for what is streamed, the same without httpx for what is `small`, and `probe` for
+existence, asked per redirect, on the `reactor` without so much as a task; then signing, retries and
+what errors mean.
 """
 
 from parparchik.s3.addressing import internal_address

@@ -10,14 +10,15 @@ clients will name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from parparchik.config import Endpoint
-from parparchik.errors import ConfigError
-from parparchik.s3.sigv4 import encode_key
+from parparchik.errors import BadTarget, ConfigError
+from parparchik.s3.sigv4 import canonical_query, encode_key
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -75,6 +76,14 @@ class Address:
 
     def url(self, key: str) -> str:
         return f"{self.origin}{self.path(key)}"
+
+
+def target_of(path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+    """Of what is encoded. Raises BadTarget for a path that means another one to who reads it as
+    RFC 3986 section 5.2.4 says: many a proxy before S3."""
+    if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
+        raise BadTarget("a key with a segment '.' or '..' cannot be asked for")
+    return f"{path}?{canonical_query(query)}" if query else path
 
 
 def internal_address(bucket: str, endpoint: Endpoint) -> Address:

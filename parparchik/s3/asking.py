@@ -9,6 +9,7 @@ from typing import TypeVar
 from parparchik.errors import UpstreamError
 from parparchik.s3.call import Caller
 from parparchik.s3.failures import Operation, Rejection, error_of
+from parparchik.s3.limit import TimeLimit
 from parparchik.s3.operation import Operations
 from parparchik.s3.request import PiecewiseBody
 from parparchik.s3.response import Reply
@@ -54,9 +55,17 @@ class Asking:
         """What `judge` makes of a success (200 or 204), `refused` of anything else: it returns, or
         raises; without it the error is raised that `error` has."""
 
+        limit = TimeLimit()
+
         async def attempt() -> T:
             reply = await self.caller.call(
-                method, path, query=query, headers=headers, body=body, read_timeout_s=read_timeout_s
+                method,
+                path,
+                query=query,
+                headers=headers,
+                body=body,
+                read_timeout_s=read_timeout_s,
+                limit=limit,
             )
             if reply.status in (200, 204):
                 return judge(reply)
@@ -65,7 +74,7 @@ class Asking:
                 raise self.error(rejection, operation)
             return refused(rejection)
 
-        return await self.operations.run(operation, attempt, total_s=total_s)
+        return await self.operations.run(operation, attempt, total_s=total_s, limit=limit)
 
     def rejection(self, reply: Reply) -> Rejection:
         return Rejection.of(reply, now_s=self._now())

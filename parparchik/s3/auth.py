@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Generator
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import httpx
@@ -17,6 +18,7 @@ from parparchik.s3.request import TARGET, request_target
 from parparchik.s3.sigv4 import (
     UNSIGNED_PAYLOAD,
     Credentials,
+    Pairs,
     canonical_query,
     encode_key,
     encode_pairs,
@@ -61,19 +63,8 @@ class SigV4Auth(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         path, query = _canonicalise(request)
         headers = request.headers
-        added = sign_headers(
-            request.method,
-            path,
-            query,
-            [
-                (name, value)
-                for name, value in headers.multi_items()
-                if name in _SIGNED or name.startswith("x-amz-")
-            ],
-            payload_hash=_payload_hash(request),
-            credentials=self._credentials(),
-            region=self._region,
-            now_s=self._now(),
+        added = self.sign(
+            request.method, path, query, headers.multi_items(), payload_hash=_payload_hash(request)
         )
         fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in added]
         names = {name for name, _ in fields}
@@ -81,6 +72,28 @@ class SigV4Auth(httpx.Auth):
             [*((name, value) for name, value in headers.raw if name.lower() not in names), *fields]
         )
         yield request
+
+    def sign(
+        self, method: str, path: str, query: Pairs, headers: Pairs, *, payload_hash: str
+    ) -> tuple[tuple[str, str], ...]:
+        """The headers to add to a request, names in lower case; each replaces one of that name.
+        `path` and `query` are encoded. Of `headers`, whose names are in lower case, those are
+        signed that give the request its meaning."""
+        return sign_headers(
+            method,
+            path,
+            query,
+            [each for each in headers if _is_signed(each[0])],
+            payload_hash=payload_hash,
+            credentials=self._credentials(),
+            region=self._region,
+            now_s=self._now(),
+        )
+
+
+@lru_cache(maxsize=128)  # the same names come again and again
+def _is_signed(name: str) -> bool:
+    return name in _SIGNED or name.startswith("x-amz-")
 
 
 def _canonicalise(request: httpx.Request) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -9,8 +9,8 @@ import httpx
 import trio
 
 from parparchik.s3.connection import BODY_RECEIVE_BYTES, RECEIVE_BYTES, Connection
-from parparchik.s3.exchange import receive_within
 from parparchik.s3.pool import Pool
+from parparchik.s3.receive import receive_within
 from parparchik.s3.response import ResponseParser
 
 PROMPT_S = 0.25
@@ -39,6 +39,24 @@ class ResponseBody(httpx.AsyncByteStream):
         self._parser = parser
         self._read_timeout_s = read_timeout_s
         self._given_s = -math.inf  # when something was, last
+
+    @property
+    def status(self) -> int:
+        return self._parser.status
+
+    @property
+    def reason(self) -> bytes:
+        return self._parser.reason
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Of the response; names in lower case."""
+        return self._parser.headers
+
+    @property
+    def is_here(self) -> bool:
+        """Whether `read` will not have to wait for anything."""
+        return self._connection is None
 
     async def read(self) -> bytes:
         """The next piece, b'' at the end or after `drop`. Raises httpx.TransportError."""

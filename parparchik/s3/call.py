@@ -5,23 +5,31 @@ Requests and responses are httpx's, and so is the hook that signs. What `AsyncCl
 between the two costs more than both: it looks for redirects, cookies and other hooks, of which
 there are none here. So hook and transport are called here. Likewise httpx takes every URL apart
 anew: a request has that of its origin, and beside it the target as S3 encodes it.
+
+What is small needs none of that, see `small`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 
 import httpx
 
 from parparchik import __version__
-from parparchik.errors import BadTarget, UpstreamError
-from parparchik.s3.addressing import Origin
+from parparchik.errors import UpstreamError
+from parparchik.s3.addressing import Origin, target_of
+from parparchik.s3.auth import SigV4Auth
 from parparchik.s3.body import BODY, ResponseBody
+from parparchik.s3.exchange import Timeouts
+from parparchik.s3.limit import UNLIMITED, TimeLimit
 from parparchik.s3.request import TARGET
 from parparchik.s3.response import Reply, by_name
-from parparchik.s3.sigv4 import Pairs, canonical_query, encode_pairs
+from parparchik.s3.sigv4 import Pairs, encode_pairs
+from parparchik.s3.small import signed_request, small_body
 from parparchik.s3.trace import current_traceparent
+from parparchik.s3.transport import Transport
 
 DOCUMENT_MAX_BYTES = 16 << 20  # a list page of 1,000 of the longest keys has less than 10 MiB
 
@@ -34,20 +42,22 @@ _HEADERS = {
 class Caller:
     """Sends to `origin`, signed by the one step of `auth`. Each call is one attempt."""
 
-    __slots__ = ("_auth", "_headers", "_timeout", "_transport", "_url")
+    __slots__ = ("_auth", "_headers", "_origin", "_timeout", "_timeouts", "_transport", "_url")
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         origin: Origin,
-        auth: httpx.Auth,
+        auth: SigV4Auth,
         timeout: httpx.Timeout,
     ) -> None:
         self._transport = transport
+        self._origin = origin
         self._url = httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port)
         self._auth = auth
         self._headers = {"host": origin.authority, **_HEADERS}
         self._timeout = timeout.as_dict()
+        self._timeouts = Timeouts.of(self._timeout)
 
     async def call(
         self,
@@ -59,14 +69,35 @@ class Caller:
         body: httpx.AsyncByteStream | None = None,
         read_timeout_s: float | None = None,
         max_bytes: int = DOCUMENT_MAX_BYTES,
+        limit: TimeLimit = UNLIMITED,
     ) -> Reply:
         """`path` is encoded, `query` is not; headers are sent as ISO 8859-1. Raises
         httpx.HTTPError, UpstreamError for a larger answer than `max_bytes`, and what signing
         raises."""
-        response = await self.open(
-            method, path, query=query, headers=headers, body=body, read_timeout_s=read_timeout_s
+        pieces = small_body(method, headers, body)
+        if pieces is None:
+            limit.begin()
+            response = await self.open(
+                method, path, query=query, headers=headers, body=body, read_timeout_s=read_timeout_s
+            )
+            return await whole(body_of(response), max_bytes=max_bytes)
+        timeouts = self._timeouts
+        if read_timeout_s is not None:
+            timeouts = replace(timeouts, read_s=read_timeout_s)
+        request = signed_request(
+            self._auth,
+            method,
+            path,
+            query=encode_pairs(query),
+            headers=self._sent(headers),
+            pieces=pieces,
         )
-        return await whole(response, max_bytes=max_bytes)
+        answer = await self._transport.send(
+            self._origin, request, timeouts, to_head=method == "HEAD", limit=limit
+        )
+        if not answer.is_here:
+            limit.begin()
+        return await whole(answer, max_bytes=max_bytes)
 
     async def open(
         self,
@@ -79,9 +110,8 @@ class Caller:
         read_timeout_s: float | None = None,
     ) -> httpx.Response:
         """The response when its head has come; the caller closes it. Raises the same."""
-        sent = {**self._headers, **(headers or {})}
-        if traceparent := current_traceparent():
-            sent["traceparent"] = traceparent
+        target = target_of(path, encode_pairs(query))
+        sent = self._sent(headers)
         timeout = self._timeout
         if read_timeout_s is not None:
             timeout = {**timeout, "read": read_timeout_s}
@@ -90,32 +120,28 @@ class Caller:
             self._url,
             headers=[(name.encode("ascii"), text.encode("latin-1")) for name, text in sent.items()],
             stream=body,
-            extensions={"timeout": timeout, TARGET: target_of(path, query)},
+            extensions={"timeout": timeout, TARGET: target.encode("ascii")},
         )
         return await self._transport.handle_async_request(next(self._auth.auth_flow(request)))
 
-
-def target_of(path: str, query: Pairs = ()) -> bytes:
-    """Raises BadTarget for a path that means another one to who reads it as RFC 3986 section 5.2.4
-    says: many a proxy before S3."""
-    if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
-        raise BadTarget("a key with a segment '.' or '..' cannot be asked for")
-    pairs = encode_pairs(query)
-    return (f"{path}?{canonical_query(pairs)}" if pairs else path).encode("ascii")
+    def _sent(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        sent = {**self._headers, **(headers or {})}
+        if traceparent := current_traceparent():
+            sent["traceparent"] = traceparent
+        return sent
 
 
-async def whole(response: httpx.Response, *, max_bytes: int = DOCUMENT_MAX_BYTES) -> Reply:
-    """The response with its body, read to the end. Raises httpx.HTTPError and UpstreamError."""
-    body = body_of(response)
+async def whole(answer: ResponseBody, *, max_bytes: int = DOCUMENT_MAX_BYTES) -> Reply:
+    """An answer with its body, read to the end. Raises httpx.HTTPError and UpstreamError."""
     content = BytesIO()  # its value is taken without another copy
     try:
-        while piece := await body.read():
+        while piece := await answer.read():
             if content.tell() + len(piece) > max_bytes:
                 raise UpstreamError(f"S3's answer is larger than {max_bytes} bytes")
             content.write(piece)
     finally:
-        body.drop()
-    return Reply(response.status_code, by_name(response.headers.raw), content.getvalue())
+        answer.drop()
+    return Reply(answer.status, by_name(answer.headers), content.getvalue())
 
 
 def body_of(response: httpx.Response) -> ResponseBody:

@@ -4,22 +4,25 @@ Two things make this more than sending and receiving. A kept connection may turn
 closed by the server: then the request goes out once more, on a new one. And a server may answer
 before it has read the whole request, to refuse an upload, say: so one task sends the body while
 another reads, and when the answer is there first, sending ends. A small request, which the kernel
-takes whole and at once, needs none of that.
+takes whole and at once, needs none of that: a task sends it and sleeps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import httpx
 import trio
 
-from parparchik.s3.connection import RECEIVE_BYTES, Connection
+from parparchik.s3.connection import Connection
+from parparchik.s3.limit import UNLIMITED, TimeLimit
 from parparchik.s3.pool import Pool
-from parparchik.s3.request import RequestBody, flush_within, send_within, serialise_head
+from parparchik.s3.reactor import Reactor
+from parparchik.s3.receive import receive_head, receive_head_within
+from parparchik.s3.request import RequestBody, flush_within, head_of, send_within
 from parparchik.s3.response import ResponseParser
 
 # Takes a connection and a parser for the answer; returns when the answer's head is complete.
@@ -36,8 +39,8 @@ class Timeouts:
     pool_s: float = math.inf
 
     @classmethod
-    def of(cls, request: httpx.Request) -> Timeouts:
-        given = request.extensions.get("timeout", {})
+    def of(cls, given: Mapping[str, float | None]) -> Timeouts:
+        """As httpx words them."""
         return _timeouts(*map(given.get, ("connect", "read", "write", "pool")))
 
 
@@ -47,7 +50,13 @@ def _timeouts(*seconds: float | None) -> Timeouts:
 
 
 async def converse(
-    pool: Pool, talk: Talk, *, to_head: bool, may_repeat: Callable[[], bool], timeouts: Timeouts
+    pool: Pool,
+    talk: Talk,
+    *,
+    to_head: bool,
+    may_repeat: Callable[[], bool],
+    timeouts: Timeouts,
+    limit: TimeLimit = UNLIMITED,
 ) -> tuple[Connection, ResponseParser]:
     """`talk` over a connection of the pool, which the caller then releases or discards.
 
@@ -57,9 +66,12 @@ async def converse(
     """
     fresh = False
     while True:
-        connection = await pool.acquire(
-            connect_timeout_s=timeouts.connect_s, pool_timeout_s=timeouts.pool_s, fresh=fresh
-        )
+        connection = None if fresh else pool.acquire_nowait(trio.current_time())
+        if connection is None:
+            limit.begin()
+            connection = await pool.acquire(
+                connect_timeout_s=timeouts.connect_s, pool_timeout_s=timeouts.pool_s, fresh=fresh
+            )
         parser = ResponseParser(to_head=to_head)
         try:
             await talk(connection, parser)
@@ -75,63 +87,56 @@ async def converse(
             return connection, parser
 
 
-async def receive_head(connection: Connection, parser: ResponseParser) -> None:
-    """Raises httpx.ReadError and httpx.RemoteProtocolError."""
-    while not parser.head_complete:
-        await _receive(connection, parser)
-
-
-async def receive_within(
-    connection: Connection, parser: ResponseParser, timeout_s: float, max_bytes: int
-) -> None:
-    """Feed the parser with what arrives next of a body; raises httpx.ReadTimeout, too."""
-    with trio.move_on_after(timeout_s):
-        await _receive(connection, parser, max_bytes)
-        return
-    raise httpx.ReadTimeout(f"nothing received for {timeout_s:g} s")
-
-
-async def _receive(
-    connection: Connection, parser: ResponseParser, max_bytes: int = RECEIVE_BYTES
-) -> None:
-    data = await connection.receive(max_bytes)
-    if data:
-        parser.feed(data)
-    else:
-        parser.feed_eof()
-
-
 class Exchange:
-    """The `talk` of an httpx request."""
+    """The `talk` of one request: `first`, all of it or its head, and then `body`."""
 
-    __slots__ = ("_body", "_head", "_timeouts", "_whole")
+    __slots__ = ("_body", "_first", "_limit", "_reactor", "_timeouts")
 
-    def __init__(self, request: httpx.Request, timeouts: Timeouts) -> None:
-        self._head = serialise_head(request)
-        self._body = RequestBody(request)
-        self._whole = self._body.after(self._head)
+    def __init__(
+        self,
+        first: bytes,
+        timeouts: Timeouts,
+        reactor: Reactor | None = None,
+        *,
+        body: RequestBody | None = None,
+        limit: TimeLimit = UNLIMITED,
+    ) -> None:
+        self._first = first
+        self._body = body
         self._timeouts = timeouts
+        self._reactor = reactor
+        self._limit = limit
+
+    @classmethod
+    def of(
+        cls, request: httpx.Request, timeouts: Timeouts, reactor: Reactor | None = None
+    ) -> Exchange:
+        """Raises httpx.LocalProtocolError."""
+        head, body = head_of(request), RequestBody(request)
+        whole = body.after(head)
+        if whole is None:
+            return cls(head, timeouts, reactor, body=body)
+        return cls(whole, timeouts, reactor)
 
     @property
     def repeatable(self) -> bool:
-        return self._body.repeatable
+        return self._body is None or self._body.repeatable
 
     async def talk(self, connection: Connection, parser: ResponseParser) -> None:
         """Raises httpx.TransportError, and what the body's own iteration raises."""
         write_s, read_s = self._timeouts.write_s, self._timeouts.read_s
-        if self._whole is None:
-            await send_within(connection, self._head, write_s)
-            rest = partial(self._body.send, connection, write_s)
-            reading = await self._talk_while(rest, connection, parser)
-        else:
+        if self._body is None:
             await trio.lowlevel.checkpoint_if_cancelled()  # what nobody wants is not sent
-            if connection.send_nowait(self._whole):
-                reading = trio.CancelScope(deadline=trio.current_time() + read_s)
-                with reading:
-                    await receive_head(connection, parser)
-            else:
-                rest = partial(flush_within, connection, write_s)
-                reading = await self._talk_while(rest, connection, parser)
+            if connection.send_nowait(self._first):
+                await receive_head_within(connection, parser, read_s, self._reactor, self._limit)
+                return
+            self._limit.begin()
+            rest = partial(flush_within, connection, write_s)
+        else:
+            self._limit.begin()
+            await send_within(connection, self._first, write_s)
+            rest = partial(self._body.send, connection, write_s)
+        reading = await self._talk_while(rest, connection, parser)
         if reading.cancelled_caught and not parser.head_complete:
             raise httpx.ReadTimeout(f"no response within {read_s:g} s")
 

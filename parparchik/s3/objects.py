@@ -16,10 +16,10 @@ from parparchik.config import BucketConfig, S3Config
 from parparchik.content import Download, Folder, NotModified, Representation, Span, Storing
 from parparchik.errors import BadTarget, OutOfRange, PreconditionFailed, UpstreamError
 from parparchik.model import Upload
-from parparchik.s3.addressing import internal_address
+from parparchik.s3.addressing import internal_address, target_of
 from parparchik.s3.asking import Asking
 from parparchik.s3.auth import SigV4Auth
-from parparchik.s3.call import Caller, target_of, whole
+from parparchik.s3.call import Caller, body_of, whole
 from parparchik.s3.conditions import store_if
 from parparchik.s3.deletes import DELETE_OPERATIONS, Deletes
 from parparchik.s3.download import S3Download, size_beyond
@@ -43,6 +43,7 @@ from parparchik.s3.representation import (
     storing_headers,
 )
 from parparchik.s3.sigv4 import Credentials
+from parparchik.s3.transport import Transport
 from parparchik.s3.xml import parse_folder
 
 # AWS and MinIO say the former; rclone the latter, which AWS has for credentials.
@@ -59,7 +60,7 @@ class S3Objects:
         s3: S3Config,
         *,
         credentials: Callable[[], Credentials],
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         operations: Operations,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -182,7 +183,7 @@ class S3Objects:
                 await response.aclose()
                 raise
             return download
-        reply = await whole(response)
+        reply = await whole(body_of(response))
         if reply.status == 304 and "if-none-match" in headers:
             return NotModified(stored_headers(reply.headers), age_of(reply.headers))
         rejection = self._asking.rejection(reply)

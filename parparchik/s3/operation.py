@@ -11,6 +11,7 @@ import httpx
 import trio
 
 from parparchik.s3.failures import Operation, unreachable
+from parparchik.s3.limit import TimeLimit
 from parparchik.s3.retry import Retrier
 from parparchik.s3.statistics import (
     BASIC_OPERATIONS,
@@ -57,8 +58,10 @@ class Operations:
         total_s: float | None = None,
         attempt_s: float = math.inf,
         begun_s: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> T:
-        """Attempts until one counts; time and count begin at (monotonic) `begun_s`, or now."""
+        """Attempts until one counts; time and count begin at (monotonic) `begun_s`, or now. `limit`
+        is for an attempt that itself begins it."""
         counter = self._counters[operation]
         started_s = trio.current_time() if begun_s is None else begun_s
         try:
@@ -68,6 +71,7 @@ class Operations:
                 attempt_s=attempt_s,
                 on_retry=counter.count_retry,
                 begun_s=started_s,
+                limit=limit,
             )
         except BaseException as error:
             counter.count(outcome_of(error), trio.current_time() - started_s)

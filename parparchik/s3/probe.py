@@ -17,11 +17,12 @@ from parparchik import __version__
 from parparchik.errors import NoCredentials
 from parparchik.s3.addressing import Address
 from parparchik.s3.connection import Connection
-from parparchik.s3.exchange import Timeouts, converse, receive_head
+from parparchik.s3.exchange import Timeouts, converse
 from parparchik.s3.pool import Pool
 from parparchik.s3.prepared import PreparedRequests, Shelf
 from parparchik.s3.probing import Outcome, Probe
 from parparchik.s3.reactor import Reactor
+from parparchik.s3.receive import receive_head
 from parparchik.s3.response import Reply, ResponseParser
 from parparchik.s3.sigv4 import EMPTY_PAYLOAD_SHA256, Credentials, sign_headers
 from parparchik.s3.trace import traced

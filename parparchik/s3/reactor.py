@@ -1,4 +1,4 @@
-"""One task for all who wait for an answer without a task of their own.
+"""One task that waits for the answers of all others.
 
 Trio's way of waiting for a socket is a task that sleeps: setting an alarm for it, waking it and
 going down through its frames costs more than the answer that it gets. So here all connections that
@@ -31,8 +31,7 @@ _EVENTS = select.EPOLLIN | select.EPOLLET
 
 
 class Waiter(Protocol):
-    """Who waits on one connection. All of one reactor are as patient, so that those who began
-    first are out of time first."""
+    """Who waits on one connection."""
 
     @property
     def deadline_s(self) -> float:
@@ -57,7 +56,7 @@ class Reactor:
 
     def __init__(self) -> None:
         self._epoll: select.epoll | None = None
-        self._waiters: dict[int, Waiter] = {}  # by file descriptor, the oldest first
+        self._waiters: dict[int, Waiter] = {}  # by file descriptor
         self._idle: trio.Event | None = None  # what the sweep sleeps on while nobody waits
 
     @property
@@ -112,11 +111,7 @@ class Reactor:
             self._time_out(trio.current_time())
 
     def _time_out(self, now_s: float) -> None:
-        late = []
-        for fd, waiter in self._waiters.items():
-            if waiter.deadline_s > now_s:
-                break
-            late.append((fd, waiter))
+        late = [each for each in self._waiters.items() if each[1].deadline_s <= now_s]
         for fd, waiter in late:
             if self._waiters.get(fd) is waiter:  # whoever was told before may have ended it
                 try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from parparchik.content import Representation, Span, Storing
@@ -107,8 +108,9 @@ def storing_headers(storing: Storing) -> dict[str, str]:
 def conditions_of(storing: Storing) -> dict[str, str]:
     """Raises ClientError likewise."""
     given = [("if-match", storing.if_match), ("if-none-match", storing.if_none_match)]
-    _check(given)
-    return {name: value for name, value in given if value}
+    conditions = [each for each in given if each[1]]
+    _check(conditions)
+    return dict(conditions)
 
 
 def _is_stored(name: str) -> bool:
@@ -117,11 +119,20 @@ def _is_stored(name: str) -> bool:
 
 def _check(headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
-        try:
-            value.encode("latin-1").decode("utf-8")
-        except UnicodeError:
-            sound = False
-        else:
-            sound = _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
-        if not sound:
+        if not (
+            _is_name(name) and _VALUE.fullmatch(value) and (value.isascii() or _is_text(value))
+        ):
             raise ClientError(f"the header {name!r:.80} cannot be stored with an object")
+
+
+@lru_cache(maxsize=128)  # few come again and again
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True

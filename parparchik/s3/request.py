@@ -8,7 +8,7 @@ else's request (RFC 9112 section 11.1).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -25,15 +25,18 @@ SMALL_BYTES = 64 * 1024
 """A body in memory that has no more goes out with its head, in one."""
 
 _SLICE_BYTES = 64 * 1024
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_NO_VALUE = re.compile(rb"[\x00\r\n]")
-_TARGET = re.compile(rb"[\x21-\x7e]+")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NO_VALUE = re.compile(r"[\x00\r\n]")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+
+
+Piece = bytes | bytearray | memoryview
 
 
 class PiecewiseBody(httpx.AsyncByteStream):
     """A body in memory, in pieces that need not be joined, given out as often as it takes."""
 
-    def __init__(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+    def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -47,22 +50,44 @@ def request_target(request: httpx.Request) -> bytes:
     return request.url.raw_path if target is None else target
 
 
-def serialise_head(request: httpx.Request) -> bytes:
-    """Request line and header block. Raises httpx.LocalProtocolError."""
-    method, target = request.method.encode("ascii"), request_target(request)
+def head_of(request: httpx.Request) -> bytes:
+    """Raises httpx.LocalProtocolError."""
+    headers = request.headers.raw
+    return serialise_head(
+        request.method,
+        request_target(request).decode("latin-1"),
+        tuple([name.decode("latin-1") for name, _ in headers]),
+        [value.decode("latin-1") for _, value in headers],
+    )
+
+
+def serialise_head(
+    method: str, target: str, names: tuple[str, ...], values: Collection[str]
+) -> bytes:
+    """Request line and header block, the headers' text by ISO 8859-1. Raises
+    httpx.LocalProtocolError, and UnicodeEncodeError for other text."""
     if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
         raise httpx.LocalProtocolError("the request's method or target is malformed")
-    lines = [b"%b %b HTTP/1.1" % (method, target)]
-    for name, value in request.headers.raw:
-        if not _is_token(name) or _NO_VALUE.search(value):
-            raise httpx.LocalProtocolError(f"the request's header {name!r:.80} is malformed")
-        lines.append(b"%b: %b" % (name, value))
-    return b"\r\n".join([*lines, b"", b""])
+    head = _template(names) % (method, target, *values)
+    breaks = len(names) + 2
+    if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:
+        name = next(n for n, value in zip(names, values, strict=True) if _NO_VALUE.search(value))
+        raise _malformed(name)
+    return head.encode("latin-1")
 
 
-@lru_cache(maxsize=128)  # the names of headers are few
-def _is_token(name: bytes) -> bool:
-    return _TOKEN.fullmatch(name) is not None
+@lru_cache(maxsize=128)  # the same names come again and again
+def _template(names: tuple[str, ...]) -> str:
+    """Of a request line and headers with these names."""
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise _malformed(name)
+    lines = [f"{name.replace('%', '%%')}: %s" for name in names]
+    return "\r\n".join(["%s %s HTTP/1.1", *lines, "", ""])
+
+
+def _malformed(name: str) -> httpx.LocalProtocolError:
+    return httpx.LocalProtocolError(f"the request's header {name!r:.80} is malformed")
 
 
 class RequestBody:

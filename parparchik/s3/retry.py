@@ -19,6 +19,7 @@ from typing import TypeVar
 import trio
 
 from parparchik.errors import Unavailable
+from parparchik.s3.limit import TimeLimit
 
 T = TypeVar("T")
 
@@ -95,9 +96,10 @@ class Retrier:
         attempt_s: float = math.inf,
         on_retry: Callable[[], None] = lambda: None,
         begun_s: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> T:
         """What `attempt` returns, within `total_s` from now or from (monotonic) `begun_s`; one
-        attempt gets `attempt_s` at most.
+        attempt gets `attempt_s` at most. `limit` is for an attempt that itself begins it.
 
         Raises what the last attempt raised, or Unavailable when time is up.
         """
@@ -106,7 +108,7 @@ class Retrier:
         retried = 0
         while True:
             try:
-                with trio.CancelScope(deadline=min(end_s, now_s + attempt_s)):
+                with _limited(min(end_s, now_s + attempt_s), limit):
                     result = await attempt()
                     self._budget.refund()
                     return result
@@ -130,3 +132,10 @@ class Retrier:
         if failure.asked:
             return max(pause_s, min(failure.retry_after_s, RETRY_AFTER_MAX_S))
         return pause_s
+
+
+def _limited(deadline_s: float, limit: TimeLimit | None) -> TimeLimit | trio.CancelScope:
+    if limit is None:
+        return trio.CancelScope(deadline=deadline_s)
+    limit.deadline_s = deadline_s
+    return limit

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,8 @@ from parparchik.rfc import format_iso8601
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_PAYLOAD_SHA256 = hashlib.sha256(b"").hexdigest()
+
+_PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -48,6 +51,8 @@ def encode_key(key: str | bytes) -> str:
 
     Raises UnicodeEncodeError (a ValueError) for lone surrogates, which are no text.
     """
+    if isinstance(key, str) and _PLAIN.fullmatch(key):
+        return key  # as nearly every one is
     return quote(key, safe="/")
 
 

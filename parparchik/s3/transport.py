@@ -2,12 +2,14 @@
 
 httpx keeps what it is good at (requests, responses, auth, streaming, errors) and is handed
 connections that cost the same whether one or a thousand are open. One pool per origin, HTTP/1.1
-only, no proxies, no redirects.
+only, no proxies, no redirects. A request that is all there as bytes goes the same way without
+httpx's objects around it, see `send`.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.connect import connect
 from parparchik.s3.connection import BODY_RECEIVE_BYTES
 from parparchik.s3.exchange import Exchange, Timeouts, converse
+from parparchik.s3.limit import UNLIMITED, TimeLimit
 from parparchik.s3.pool import Pool, PoolStatistics
 from parparchik.s3.prepared import Shelf
 from parparchik.s3.reactor import Reactor
@@ -73,33 +76,65 @@ class Transport(httpx.AsyncBaseTransport):
         scheme, host = url.scheme, url.raw_host.decode("ascii")
         if scheme not in _DEFAULT_PORTS or not host:
             raise httpx.UnsupportedProtocol("only http:// and https:// URLs can be asked for")
-        pool = self.pool(Origin(scheme, host, url.port or _DEFAULT_PORTS[scheme]))
-        timeouts = Timeouts.of(request)
-        exchange = Exchange(request, timeouts)
+        origin = Origin(scheme, host, url.port or _DEFAULT_PORTS[scheme])
+        timeouts = Timeouts.of(request.extensions.get("timeout", {}))
+        exchange = Exchange.of(request, timeouts, self.reactor)
+        body = await self._exchange(
+            origin,
+            exchange,
+            timeouts,
+            to_head=request.method == "HEAD",
+            may_repeat=lambda: request.method in _IDEMPOTENT and exchange.repeatable,
+        )
+        return httpx.Response(
+            body.status,
+            headers=body.headers,
+            stream=body,
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": body.reason,
+                BODY: body,
+            },
+        )
+
+    async def send(
+        self,
+        origin: Origin,
+        request: bytes,
+        timeouts: Timeouts,
+        *,
+        to_head: bool,
+        limit: TimeLimit,
+    ) -> ResponseBody:
+        """The answer, with its body still to be read, to a request, head and body, that may be
+        repeated. Raises httpx.TransportError."""
+        exchange = Exchange(request, timeouts, self.reactor, limit=limit)
+        return await self._exchange(
+            origin, exchange, timeouts, to_head=to_head, may_repeat=_always, limit=limit
+        )
+
+    async def _exchange(
+        self,
+        origin: Origin,
+        exchange: Exchange,
+        timeouts: Timeouts,
+        *,
+        to_head: bool,
+        may_repeat: Callable[[], bool],
+        limit: TimeLimit = UNLIMITED,
+    ) -> ResponseBody:
+        pool = self.pool(origin)
         connection, parser = await converse(
             pool,
             exchange.talk,
-            to_head=request.method == "HEAD",
-            may_repeat=lambda: request.method in _IDEMPOTENT and exchange.repeatable,
+            to_head=to_head,
+            may_repeat=may_repeat,
             timeouts=timeouts,
+            limit=limit,
         )
-        stream = ResponseBody(
-            pool,
-            connection,
-            parser,
-            read_timeout_s=timeouts.read_s,
-        )
-        stream.settle()
-        return httpx.Response(
-            parser.status,
-            headers=parser.headers,
-            stream=stream,
-            extensions={
-                "http_version": b"HTTP/1.1",
-                "reason_phrase": parser.reason,
-                BODY: stream,
-            },
-        )
+        body = ResponseBody(pool, connection, parser, read_timeout_s=timeouts.read_s)
+        body.settle()
+        return body
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Closes connections that nobody uses any more, and runs the reactor, until cancelled;
@@ -129,3 +164,7 @@ class Transport(httpx.AsyncBaseTransport):
     def statistics(self) -> tuple[tuple[str, PoolStatistics], ...]:
         """Each origin with the state of its connections."""
         return tuple((str(origin), pool.statistics()) for origin, pool in self._pools.items())
+
+
+def _always() -> bool:
+    return True

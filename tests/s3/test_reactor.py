@@ -279,3 +279,41 @@ async def test_who_raises_does_not_wait_any_longer(nursery: trio.Nursery) -> Non
     assert calls == ["readable", "stop"]
     connection.close()
     peer.close()
+
+
+async def test_who_is_patient_does_not_hold_up_who_is_not(nursery: trio.Nursery) -> None:
+    reactor = Reactor()
+    await nursery.start(reactor.run)
+    pairs = [socket.socketpair() for _ in range(3)]
+    connections = [PlainConnection(ours) for ours, _ in pairs]
+    late: list[float] = []
+    done = trio.Event()
+
+    class Waiting:
+        def __init__(self, connection: Connection, deadline_s: float) -> None:
+            self.deadline_s = deadline_s
+            self._fd = reactor.wait(connection, self)
+
+        def on_readable(self) -> None:
+            raise AssertionError
+
+        def on_timeout(self) -> None:
+            reactor.forget(self._fd)
+            late.append(self.deadline_s)
+            if len(late) == 2:
+                done.set()
+
+        def on_stop(self) -> None:
+            assert self.deadline_s == float("inf")
+
+    now_s = trio.current_time()
+    for connection, deadline_s in zip(
+        connections, (float("inf"), now_s + 0.01, now_s), strict=True
+    ):
+        Waiting(connection, deadline_s)
+    with trio.fail_after(5):
+        await done.wait()
+    assert sorted(late) == [now_s, now_s + 0.01]
+    for (_, peer), connection in zip(pairs, connections, strict=True):
+        peer.close()
+        connection.close()

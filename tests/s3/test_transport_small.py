@@ -19,8 +19,10 @@ import trustme
 from parparchik.s3.addressing import Origin
 from parparchik.s3.connection import Connection, PlainConnection
 from parparchik.s3.exchange import Exchange, Timeouts, converse
+from parparchik.s3.limit import UNLIMITED, TimeLimit
 from parparchik.s3.pool import Pool
-from parparchik.s3.request import SMALL_BYTES, PiecewiseBody
+from parparchik.s3.reactor import Reactor
+from parparchik.s3.request import SMALL_BYTES, PiecewiseBody, RequestBody, head_of
 from parparchik.s3.response import ResponseParser
 from parparchik.s3.tls import TlsConnection
 from parparchik.s3.transport import Transport
@@ -125,15 +127,24 @@ class TestOverTcp:
 
 
 async def talk(
-    pool: Pool, content: bytes | PiecewiseBody, *, write_s: float = 5.0
+    pool: Pool,
+    content: bytes | PiecewiseBody,
+    *,
+    write_s: float = 5.0,
+    reactor: Reactor | None = None,
+    limit: TimeLimit = UNLIMITED,
 ) -> ResponseParser:
     timeouts = Timeouts(5.0, 5.0, write_s, 5.0)
     body = PiecewiseBody([content]) if isinstance(content, bytes) else content
     headers = {"Host": "s3.example", "Content-Length": str(sum(map(len, body.pieces)))}
     request = httpx.Request("PUT", "http://s3.example/k", headers=headers, stream=body)
-    exchange = Exchange(request, timeouts)
+    whole = RequestBody(request).after(head_of(request))
+    if whole is None:
+        exchange = Exchange.of(request, timeouts, reactor)
+    else:
+        exchange = Exchange(whole, timeouts, reactor, limit=limit)
     connection, parser = await converse(
-        pool, exchange.talk, to_head=False, may_repeat=lambda: True, timeouts=timeouts
+        pool, exchange.talk, to_head=False, may_repeat=lambda: True, timeouts=timeouts, limit=limit
     )
     if parser.reusable:
         pool.release(connection)
@@ -177,7 +188,10 @@ async def test_in_one(content: bytes | PiecewiseBody, in_one: bool) -> None:
 class Narrow:
     """A server, and the way to it: the kernel takes much less than a small request at a time."""
 
-    def __init__(self, nursery: trio.Nursery, authority: trustme.CA | None) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, authority: trustme.CA | None, reactor: Reactor | None
+    ) -> None:
+        self.reactor = reactor
         self.server = ScriptedServer(Origin("http", "s3.example", 80))
         self._nursery = nursery
         self._authority = authority
@@ -213,9 +227,13 @@ class Narrow:
             await trio.aclose_forcefully(stream)
 
 
-@pytest.fixture(params=["plain", "tls"])
+@pytest.fixture(params=["plain", "tls", "plain, reactor", "tls, reactor"])
 async def narrow(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Narrow]:
-    yield Narrow(nursery, trustme.CA() if request.param == "tls" else None)
+    reactor = None
+    if "reactor" in request.param:
+        reactor = Reactor()
+        await nursery.start(reactor.run)
+    yield Narrow(nursery, trustme.CA() if "tls" in request.param else None, reactor)
     nursery.cancel_scope.cancel()
 
 
@@ -223,7 +241,7 @@ class TestTheKernelTakesOnlyAPart:
     async def test_the_rest_follows(self, narrow: Narrow) -> None:
         pool = narrow.pool(answering(OK))
         for _ in range(3):
-            assert (await talk(pool, NO_FIT)).take_body() == [b"ok"]
+            assert (await talk(pool, NO_FIT, reactor=narrow.reactor)).take_body() == [b"ok"]
         assert [seen.body for seen in narrow.server.requests] == [NO_FIT] * 3
         assert narrow.server.connections == 1
         pool.close()
@@ -235,7 +253,7 @@ class TestTheKernelTakesOnlyAPart:
             await trio.sleep_forever()
 
         pool = narrow.pool(script)
-        assert (await talk(pool, NO_FIT)).status == 403
+        assert (await talk(pool, NO_FIT, reactor=narrow.reactor)).status == 403
         assert pool.statistics().open == 0  # the server still waits for the rest
 
     async def test_nobody_reads_it(self, narrow: Narrow) -> None:
@@ -245,7 +263,22 @@ class TestTheKernelTakesOnlyAPart:
 
         pool = narrow.pool(script)
         with pytest.raises(httpx.WriteTimeout):
-            await talk(pool, NO_FIT, write_s=0.05)
+            await talk(pool, NO_FIT, write_s=0.05, reactor=narrow.reactor)
+        assert pool.statistics().open == 0
+
+    async def test_nobody_reads_it_as_long_as_there_is_time(self, narrow: Narrow) -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(OK)
+            await peer.request_head()
+            await trio.sleep_forever()
+
+        pool = narrow.pool(script)
+        await talk(pool, b"", reactor=narrow.reactor)  # leaves a connection that lies ready
+        limit = TimeLimit(trio.current_time() + 0.05)
+        with trio.fail_after(4), limit:
+            await talk(pool, NO_FIT, reactor=narrow.reactor, limit=limit)
+            pytest.fail("nobody can have answered")
         assert pool.statistics().open == 0
 
     @pytest.mark.parametrize("answers", [True, False])
@@ -258,10 +291,10 @@ class TestTheKernelTakesOnlyAPart:
 
         pool = narrow.pool(script)
         if answers:
-            assert (await talk(pool, NO_FIT)).status == 403
+            assert (await talk(pool, NO_FIT, reactor=narrow.reactor)).status == 403
         else:
             with pytest.raises((httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)):
-                await talk(pool, NO_FIT)
+                await talk(pool, NO_FIT, reactor=narrow.reactor)
         assert pool.statistics().open == 0
         assert narrow.server.connections == 1
 
@@ -273,6 +306,6 @@ class TestTheKernelTakesOnlyAPart:
 
         pool = narrow.pool(script)
         with trio.CancelScope() as scope:
-            await talk(pool, NO_FIT)
+            await talk(pool, NO_FIT, reactor=narrow.reactor)
         assert scope.cancelled_caught
         assert pool.statistics().open == 0
