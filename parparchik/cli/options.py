@@ -32,6 +32,11 @@ def environment(**options: object) -> dict[str, str]:
     return {**os.environ, **given}
 
 
+YOUNG_OBJECTS = 5_000
+"""So many come into being before the collector looks for garbage among them. Python's own 700 are
+those of a few requests, all of them still under way: to look at them took a twentieth of a PUT."""
+
+
 def load_quietly(config_file: Path | None) -> tuple[Loaded, dict[str, str]]:
     """Settings and environment for a command that works once and prints: only errors are logged,
     to standard error."""
@@ -56,4 +61,5 @@ def run_for_long(function: Callable[..., Awaitable[_Result]], *args: object) -> 
     """`run` of a server. What it consists of is no garbage as long as it lives, and the collector
     does not look at it: that would halt all requests for some 50 ms each time."""
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     return run(function, *args)

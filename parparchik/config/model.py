@@ -258,7 +258,7 @@ class DedupConfig:
     spool_directory: Path | None = None
     spool_bytes: int = 8 << 30
     max_upload_bytes: int = 8 << 30
-    max_uploads: int = 64
+    max_uploads: int = 256
     grace_s: float = 86_400.0
     clean_every_s: float = 3600.0  # 0: never
     upstream: str = field(default="", repr=False)  # may hold a password

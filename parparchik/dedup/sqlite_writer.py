@@ -41,8 +41,8 @@ OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 LOCK_PAUSE_S = (0.0002, 0.0006)
 # How much of the wait others are let go first: one of them may have been stopped.
 LINE_SHARE = 0.5
-# Changes until what the WAL holds is brought to the database file: at 7 pages each some 14 MiB.
-CHECKPOINT_AFTER = 500
+# Rows changed until what the WAL holds is brought to the database file: at 3 pages each 12 MiB.
+CHECKPOINT_AFTER = 1000
 # How long a checkpoint may wait for readers, and others for it. Then a part of it is done.
 CHECKPOINT_WAIT_S = 0.2
 
@@ -87,6 +87,7 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = self._database.writer()
+            before = self._connection.total_changes
             outcomes = self._transaction(self._connection, [ticket.work for ticket in batch])
         except sqlite3.Error as error:
             log.warning("dedup database: a commit failed", changes=len(batch), reason=str(error))
@@ -98,7 +99,7 @@ class Writer:
             ticket.outcome = result
         self.commits += 1
         self.changes += len(batch)
-        self._uncopied += len(batch)
+        self._uncopied += self._connection.total_changes - before
         if self._uncopied >= CHECKPOINT_AFTER and self._line is not None:
             self._checkpoint(self._connection, self._line)
 
