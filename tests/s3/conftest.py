@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+import trio
 
 from parparchik.s3 import S3Client
 from parparchik.s3 import multipart as multipart_module
 from parparchik.s3.transport import Transport
 from tests.s3.fake_multipart import PART
 from tests.s3.fake_s3 import QUICK
+from tests.s3.small_scene import Start
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,10 @@ def s3() -> Iterator[S3Client]:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart_module, "PART_BYTES", PART)
     monkeypatch.setattr(multipart_module, "LARGE_PART_BYTES", 2 * PART)
+
+
+@pytest.fixture(params=[True, False], ids=["reactor", "task"])
+async def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Start]:
+    start = Start(nursery, runs=request.param)
+    yield start
+    start.close()
