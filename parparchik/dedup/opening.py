@@ -197,9 +197,6 @@ class OpenedMetadata:
             async for page in pages:
                 yield page
 
-    async def check_place(self, path: str) -> None:
-        await self._ask("check_place", lambda metadata: metadata.check_place(path))
-
     async def has_below(self, folder: str) -> bool:
         return await self._ask("has_below", lambda metadata: metadata.has_below(folder))
 

@@ -31,9 +31,9 @@ class Step(NamedTuple):
 
 # fmt: off
 ORDER: tuple[Step, ...] = (
-    # What is wholly in memory is not claimed. An upload whose digest and size are announced is
-    # claimed first, where it is large, and received while it is stored; what it announces is
-    # verified before S3 is given the last byte.
+    # What is wholly in memory is claimed only once it was taken for garbage. An upload whose digest
+    # and size are announced is claimed first, where it is large, and received while it is stored;
+    # what it announces is verified before S3 is given the last byte.
     Step("put", "received", "nothing is stored anywhere; the spool has no name and goes with us"),
     Step("put", "claimed",  "I3: the claim runs out, then its key is garbage"),
     Step("put", "stored",   "I3: its key becomes garbage with the claim, or in the next sweep"),

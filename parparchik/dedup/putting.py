@@ -28,10 +28,12 @@ from parparchik.dedup.receive import NOTHING_EXPECTED, Body, Expected
 from parparchik.dedup.spool import Spool, SpoolLimits, Spools
 from parparchik.dedup.statistics import Counters
 from parparchik.dedup.types import Blob, Claim, Metadata, Written
-from parparchik.dedup.unclaimed import TRIES, Unclaimed
+from parparchik.dedup.unclaimed import Unclaimed
 from parparchik.dedup.writers import Writers
 from parparchik.errors import ClaimLost, Overloaded
 from parparchik.model import Upload
+
+TRIES = 3  # of what others take for lost each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ class Puts:
                 return await self._put_announced(reception)
             await self._spool(reception)
             if spool.is_in_memory:
-                return await self._put_unclaimed(reception)
+                try:
+                    return await self._put_unclaimed(reception)
+                except ClaimLost:
+                    self._counters.claims_lost += 1
             return await self._refer(reception)
         finally:
             await reception.spool.aclose()
@@ -190,7 +195,7 @@ class Puts:
         """`blob` is at S3; None: it has to get there first."""
         put = reception.put
         if blob is None:
-            await self._metadata.check_place(put.path)
+            await self._metadata.look(put.path, claim.digest, now_s=self._now())
             blob = await self._store_spooled(reception, claim.key)
         elif blob is claim.blob:
             self._counters.skipped += 1
@@ -225,7 +230,7 @@ class Puts:
     async def _pass_on(self, reception: _Reception, claim: Claim) -> Blob:
         """Receive and store in one go. Nothing is stored of what is not as announced: then reading
         it raises before its end, and S3 is not given the rest."""
-        await self._metadata.check_place(reception.put.path)
+        await self._metadata.look(reception.put.path, claim.digest, now_s=self._now())
         body = reception.body
         digest, logical_bytes = reception.put.expected
         async with self._straight:

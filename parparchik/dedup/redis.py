@@ -170,12 +170,6 @@ class RedisMetadata:
             if page:
                 yield page
 
-    async def check_place(self, path: str) -> None:
-        check_path(path)
-        taken_by = await self._server.read(files.CHECK_PLACE, path)
-        if taken_by is not None:
-            raise PathConflict(_CONFLICTS[taken_by])
-
     async def has_below(self, folder: str) -> bool:
         check_path(folder)
         return bool(await self._server.read(files.HAS_BELOW, *_below(folder)))

@@ -227,9 +227,6 @@ return {cursor, page}
 """,
 )
 
-# ARGV: path.
-CHECK_PLACE = Script("check_place", "return taken_by(ARGV[1])")
-
 # ARGV: from, to.
 HAS_BELOW = Script(
     "has_below",

@@ -142,10 +142,6 @@ class SqliteMetadata:
                 return
             yield page
 
-    async def check_place(self, path: str) -> None:
-        check_path(path)
-        await self._readers.ask(partial(files.check_place, path=path))
-
     async def has_below(self, folder: str) -> bool:
         check_path(folder)
         return await self._readers.ask(partial(files.has_below, folder=folder))

@@ -11,11 +11,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import cast
 
-from parparchik.dedup.bounds import folders_above
 from parparchik.dedup.keys import REST_S, Keys
-from parparchik.dedup.sqlite_seen import Seen, see
+from parparchik.dedup.sqlite_seen import IS_TAKEN, Seen, see
 from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Written
-from parparchik.errors import ClaimLost, PathConflict
+from parparchik.errors import ClaimLost
 
 GET = """SELECT path, version_s, digest, key, logical_bytes, stored_bytes
     FROM files JOIN blobs ON blobs.id = files.blob WHERE path = ?"""
@@ -33,11 +32,6 @@ PUT = """INSERT INTO files (path, version_s, blob) VALUES (?, ?, ?) ON CONFLICT 
     DO UPDATE SET version_s = excluded.version_s, blob = excluded.blob"""
 BURY = """INSERT INTO tombstones (path, version_s) VALUES (?, ?) ON CONFLICT (path)
     DO UPDATE SET version_s = excluded.version_s WHERE version_s < excluded.version_s"""
-# A key that must not be given out: in use, or to be deleted, or deleted since :rested.
-TAKEN = """SELECT EXISTS (SELECT 1 FROM blobs WHERE key = :key)
-    OR EXISTS (SELECT 1 FROM claims WHERE key = :key)
-    OR EXISTS (SELECT 1 FROM garbage
-        WHERE key = :key AND (deleted_at IS NULL OR deleted_at > :rested))"""
 # One that nobody uses is garbage, even where it was deleted before.
 DISCARD = """INSERT INTO garbage (key)
     SELECT :key WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE key = :key)
@@ -191,15 +185,6 @@ def _version_and_blob(connection: sqlite3.Connection, path: str) -> tuple[int, i
     return row
 
 
-def check_place(connection: sqlite3.Connection, path: str) -> None:
-    """Raises PathConflict."""
-    if has_below(connection, path):
-        raise PathConflict("a folder has that name")
-    for folder in folders_above(path):
-        if _version_and_blob(connection, folder) is not None:
-            raise PathConflict("a file has the name of a folder above it")
-
-
 def _is_due(
     connection: sqlite3.Connection,
     path: str,
@@ -217,7 +202,7 @@ def _is_due(
 
 def _free_key(connection: sqlite3.Connection, keys: Keys, digest: str, now_s: float) -> str:
     key = keys.plain(digest)
-    while connection.execute(TAKEN, {"key": key, "rested": now_s - REST_S}).fetchone()[0]:
+    while connection.execute(IS_TAKEN, {"key": key, "rested": now_s - REST_S}).fetchone()[0]:
         key = keys.another(digest)
     return key
 

@@ -17,15 +17,18 @@ from parparchik.errors import PathConflict
 
 # A key that must not be given out is in use, or to be deleted, or was deleted since :rested. One
 # that is in use again had its rest, whatever the clock says now.
+_IS_USED = """(EXISTS (SELECT 1 FROM blobs WHERE key = :key)
+        OR EXISTS (SELECT 1 FROM claims WHERE key = :key))"""
+_IS_WASTE = """EXISTS (SELECT 1 FROM garbage WHERE key = :key AND (deleted_at IS NULL
+        OR deleted_at > :rested AND NOT EXISTS (SELECT 1 FROM blobs WHERE key = :key)))"""
+IS_TAKEN = f"SELECT {_IS_USED} OR {_IS_WASTE}"
 _SEE = """SELECT
     (SELECT version_s FROM files WHERE path = :path),
     (SELECT blob FROM files WHERE path = :path),
     EXISTS (SELECT 1 FROM files WHERE path > :path || '/' AND path < :path || '0'),
     {above},
-    EXISTS (SELECT 1 FROM blobs WHERE key = :key)
-        OR EXISTS (SELECT 1 FROM claims WHERE key = :key),
-    EXISTS (SELECT 1 FROM garbage WHERE key = :key AND (deleted_at IS NULL
-        OR deleted_at > :rested AND NOT EXISTS (SELECT 1 FROM blobs WHERE key = :key))),
+    {is_used},
+    {is_waste},
     blobs.id, blobs.digest, blobs.key, logical_bytes, stored_bytes, orphaned_at, lost_at
     FROM (SELECT 1) LEFT JOIN blobs ON blobs.digest = :digest"""
 _ABOVE = "EXISTS (SELECT 1 FROM files WHERE path IN ({folders}))"
@@ -76,4 +79,5 @@ def see(connection: sqlite3.Connection, path: str, digest: str, key: str, now_s:
 @lru_cache(maxsize=64)
 def _query(depth: int) -> str:
     names = ", ".join(f":above_{at}" for at in range(depth))
-    return _SEE.format(above=_ABOVE.format(folders=names) if depth else "0")
+    above = _ABOVE.format(folders=names) if depth else "0"
+    return _SEE.format(above=above, is_used=_IS_USED, is_waste=_IS_WASTE)

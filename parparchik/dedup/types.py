@@ -160,10 +160,6 @@ class Metadata(Protocol):
 
     async def has_below(self, folder: str) -> bool: ...
 
-    async def check_place(self, path: str) -> None:
-        """Raises PathConflict where `put` of a new file would; it decides, this only looks."""
-        ...
-
     # -- cleaning -----------------------------------------------------------------------------
 
     async def discard_orphans(self, *, older_than_s: float, now_s: float, limit: int) -> int:

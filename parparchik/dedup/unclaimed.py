@@ -3,7 +3,7 @@
 A claim keeps others away from the key at which something is being stored, and costs a transaction.
 What is in memory can be stored again: so nobody is kept away, and the transaction that refers to
 the object looks whether its key has become garbage meanwhile. If so, it is stored once more, at
-another key.
+another key, and with a claim: nobody loses for ever.
 
 Others may store the same at the same key at the same time. Their object has the same content, so it
 does not matter whose stays, though it may be another gzip (`blobs.is_of`). Within this process they
@@ -24,7 +24,6 @@ from parparchik.dedup.statistics import Counters
 from parparchik.dedup.types import Blob, Metadata, Sight, Written
 from parparchik.errors import ClaimLost, UpstreamError
 
-TRIES = 3  # of what somebody takes for garbage each time
 WAITS = 3  # for others who store the same, and fail
 # For how long what was seen is relied on, as after a machine was suspended: a key that has become
 # garbage meanwhile is known to have been for as long as it rests, by clocks that may differ.
@@ -52,35 +51,27 @@ class Unclaimed:
     async def put(
         self, path: str, version_s: int, digest: str, store: Store, *, imported: bool
     ) -> Written:
-        """By one caller at a time for each path. Raises ClaimLost where others discard whatever is
-        stored, PathConflict, UpstreamError, and what `store` raises."""
-        tries = 0
-        while True:
-            sight, until_s = await self._see(path, digest)
-            if sight.version_s is not None and sight.version_s > version_s:
-                return Written(sight.version_s, done=False)
-            try:
-                if sight.blob is not None:
-                    written = await self._refer(path, version_s, sight.blob, until_s, imported)
-                    self._counters.skipped += 1
-                    return written
-                storing = trio.Event()
-                self._storing.setdefault(digest, storing)
-                try:
-                    blob = await store(sight.key)
-                    return await self._refer(path, version_s, blob, until_s, imported)
-                except BaseException:
-                    await self._discard(sight.key)
-                    raise
-                finally:
-                    if self._storing.get(digest) is storing:
-                        del self._storing[digest]
-                    storing.set()
-            except ClaimLost:
-                self._counters.claims_lost += 1
-                tries += 1
-                if tries == TRIES:
-                    raise
+        """By one caller at a time for each path. Raises ClaimLost where it has to be claimed, for
+        others have taken it for garbage; PathConflict, UpstreamError, and what `store` raises."""
+        sight, until_s = await self._see(path, digest)
+        if sight.version_s is not None and sight.version_s > version_s:
+            return Written(sight.version_s, done=False)
+        if sight.blob is not None:
+            written = await self._refer(path, version_s, sight.blob, until_s, imported)
+            self._counters.skipped += 1
+            return written
+        storing = trio.Event()
+        self._storing.setdefault(digest, storing)
+        try:
+            blob = await store(sight.key)
+            return await self._refer(path, version_s, blob, until_s, imported)
+        except BaseException:
+            await self._discard(sight.key)
+            raise
+        finally:
+            if self._storing.get(digest) is storing:
+                del self._storing[digest]
+            storing.set()
 
     async def _see(self, path: str, digest: str) -> tuple[Sight, float]:
         """And until when that is relied on. When nobody here is storing that content, or others

@@ -154,11 +154,6 @@ class FakeMetadata:
         for at in range(0, len(found), PAGE):
             yield found[at : at + PAGE]
 
-    async def check_place(self, path: str) -> None:
-        check_path(path)
-        self._work()
-        self._check_place(path)
-
     def _check_place(self, path: str) -> None:
         if any(above in self.files for above in folders_above(path)) or self._below(path):
             raise PathConflict("a file stands where a folder would have to be")

@@ -141,7 +141,7 @@ async def test_conflicts_of_files_and_folders_change_nothing(metadata: Metadata)
     for path in ("a", "a/b", "a/b/c/d", "a/b/c/d/e"):
         held = await claim(metadata, "y")
         with pytest.raises(PathConflict):
-            await metadata.check_place(path)
+            await metadata.look(path, held.digest, now_s=NOW)
         with pytest.raises(PathConflict):
             await metadata.put(path, 9, blob_at(held, "y"), held, now_s=NOW)
         assert await metadata.renew(held, now_s=NOW, life_s=LIFE)  # still to be released
@@ -149,7 +149,7 @@ async def test_conflicts_of_files_and_folders_change_nothing(metadata: Metadata)
     assert await listed(metadata) == ["a/b/c"]
     assert (await metadata.totals()).blobs == 1
     for path in ("a/b/d", "a/bc", "a/b-", "a/b0", "ab", "a0"):
-        await metadata.check_place(path)
+        await metadata.look(path, digest("y"), now_s=NOW)
         assert (await put(metadata, path, 1, "x")).done
     await delete(metadata, "a/b/c", 1)
     await delete(metadata, "a/b/d", 1)

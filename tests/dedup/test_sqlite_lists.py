@@ -6,7 +6,7 @@ import tracemalloc
 from contextlib import aclosing
 from pathlib import Path
 
-from parparchik.dedup import sqlite_cleaning, sqlite_files
+from parparchik.dedup import sqlite_cleaning, sqlite_files, sqlite_seen
 from parparchik.dedup.sqlite import PAGE, SqliteMetadata
 from parparchik.dedup.sqlite_connection import Database
 from tests.dedup.metadata_scene import KEYS, digest
@@ -60,7 +60,7 @@ def test_what_is_asked_often_is_found_by_an_index(tmp_path: Path) -> None:
     database.create()
     connection = database.reader()
     for query in (
-        *(sqlite_files.GET, sqlite_files.LIST, sqlite_files.FIND_BLOB, sqlite_files.TAKEN),
+        *(sqlite_files.GET, sqlite_files.LIST, sqlite_files.FIND_BLOB, sqlite_seen.IS_TAKEN),
         *(sqlite_cleaning.ORPHANS, sqlite_cleaning.UNKNOWN, sqlite_cleaning.BLOBS),
     ):
         parameters = {"key": "", "rested": 0.0} if ":key" in query else [None] * query.count("?")

@@ -12,7 +12,6 @@ from parparchik.dedup.spool import SpoolLimits
 from parparchik.dedup.types import Blob, Claim, Sight, Written
 from parparchik.errors import (
     BadDigest,
-    ClaimLost,
     PathConflict,
 )
 from tests.dedup.bed import DAY_S, Bed, digest_of, hint, laid, packed
@@ -132,50 +131,40 @@ async def test_a_conflict_that_comes_while_it_is_stored() -> None:
 
 
 class Taking(FakeMetadata):
-    """Somebody takes what was stored for garbage just before it is referred to, so many times."""
+    """Somebody takes whatever may be taken for garbage just before it is referred to: what is
+    stored and unknown, and orphans."""
 
-    takes = 0
+    is_taking = False
 
     async def put(
         self, path: str, version_s: int, blob: Blob, claim: Claim | None, **named: Any
     ) -> Written:
-        if self.takes:
-            self.takes -= 1
-            assert await self.unknown([blob.key]) == [blob.key]
+        if self.is_taking:
+            now_s = named["now_s"]
+            await self.discard_orphans(older_than_s=now_s + 1, now_s=now_s, limit=100)
+            await self.unknown([blob.key])
         return await super().put(path, version_s, blob, claim, **named)
 
 
 @pytest.mark.parametrize("expected", [NOTHING_EXPECTED, hint(NEW)])
-@pytest.mark.parametrize("times", [1, 2])
-async def test_what_is_taken_for_garbage_is_stored_at_another_key(
-    times: int, expected: Expected
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "an orphan"])
+async def test_what_is_always_taken_for_garbage_is_stored_with_a_claim(
+    is_there: bool, expected: Expected
 ) -> None:
     metadata = Taking()
     async with laid(metadata) as bed:
-        metadata.takes = times
+        if is_there:
+            await bed.put("b", NEW)
+            await bed.store.delete("b", 2)
+        metadata.is_taking = True
         assert (await bed.put("a", NEW, expected=expected)).done
         assert await bed.get("a") == NEW
         stored = [asked.key for asked in bed.bucket.asked if asked.operation == "store"]
-        assert len(set(stored)) == len(stored) == times + 1
+        assert len(set(stored)) == len(stored) == 2
         assert stored[0] == bed.key(NEW)
-        assert bed.store.statistics().counters.claims_lost == times
+        assert bed.store.statistics().counters.claims_lost == 1
         await collected(bed, sweep=False)
         assert await bed.get("a") == NEW
-
-
-async def test_not_for_ever() -> None:
-    metadata = Taking()
-    async with laid(metadata) as bed:
-        await bed.put("a", OLD)
-        metadata.takes = 10
-        with pytest.raises(ClaimLost) as raised:
-            await bed.put("a", NEW, 2)
-        assert (raised.value.status, raised.value.retry_after_s) == (503, 1)
-        assert metadata.takes == 7
-        assert await bed.get("a") == OLD
-        metadata.takes = 0
-        await collected(bed, sweep=False)
-        assert (await bed.put("a", NEW, 2)).done
 
 
 @pytest.mark.parametrize("expected", [NOTHING_EXPECTED, hint(NEW)])
