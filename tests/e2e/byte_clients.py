@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,15 @@ class Http1:
                 await self.more()
             body, self.received = self.received[:length], self.received[length:]
         return given(status, headers, bytes(body))
+
+    def take_little(self, buffer_bytes: int) -> None:
+        """Have the kernel keep no more than about that of what comes. A large buffer that was full
+        is announced to have room only when a sixteenth of it has been read."""
+        plain = self.stream
+        while isinstance(plain, trio.SSLStream):
+            plain = plain.transport_stream
+        assert isinstance(plain, trio.SocketStream)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
 
     async def more(self) -> None:
         data = await self.stream.receive_some(65_536)
