@@ -250,7 +250,7 @@ async def test_a_client_that_takes_it_slowly_is_not_given_up(
 ) -> None:
     """Slower than the kernel's buffer has room again within the time-out."""
     async with http_1(planes, way) as connection:
-        connection.take_little(65536)
+        connection.take_little(64 << 10)
         await connection.send("GET", "/m/endless")
         await until(lambda: made.contents)
         for _ in range(16):
