@@ -149,6 +149,8 @@ async def test_a_client_that_reads_slowly_is_not() -> None:
     async with running(Limits(write_timeout_s=1.5)) as up:
         content = streams(up, *[bytes(1 << 20)] * 64)
         async with await up.connect() as stream:
+            # A larger one that was full says for seconds that it has no room.
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
             await stream.send_all(get())
             await until(lambda: content.reads > 1)
             for _ in range(16):
