@@ -6,11 +6,11 @@ ranges do (RFC 9110 section 14.1.2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from parparchik.model import ListedObject, Upload
+from parparchik.model import ListedObject, Unfinished, Upload
 
 
 class ObjectName(NamedTuple):
@@ -148,6 +148,14 @@ class ObjectBytes(Protocol):
         ETag when S3 has all of it. Nothing is left of what could not be stored whole: parts are
         aborted, also when cancelled. Raises PreconditionFailed, BadDigest, and what reading
         raises."""
+        ...
+
+    def store_soon(
+        self, key: str, data: bytes, storing: Storing, then: Callable[[str | Unfinished[str]], None]
+    ) -> bool:
+        """The same of what is small, without a task: where that can begin at once, `then` is called
+        later, once, from the event loop, with the ETag, or with what remains to be done; it must
+        not raise. False: nothing was begun, `store` is the way."""
         ...
 
     async def delete(self, key: str) -> None:

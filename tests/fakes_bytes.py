@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import outcome
 import trio
 
 from parparchik.content import (
@@ -28,7 +29,8 @@ from parparchik.errors import (
     Truncated,
     UpstreamError,
 )
-from parparchik.model import ListedObject, ListPage, ObjectHead, Upload
+from parparchik.model import ListedObject, ListPage, ObjectHead, Unfinished, Upload
+from tests.soon import soon
 
 NOW_S = 1_780_000_000
 
@@ -161,6 +163,18 @@ class FakeBytes:
         await self._pass("answering", asked)
         return stored.etag
 
+    def store_soon(
+        self, key: str, data: bytes, storing: Storing, then: Callable[[str | Unfinished[str]], None]
+    ) -> bool:
+        def tell(came: outcome.Outcome[str]) -> None:
+            async def finish() -> str:
+                return came.unwrap()
+
+            then(came.value if isinstance(came, outcome.Value) else Unfinished(finish))
+
+        soon(self.store, key, FakeUpload(data, size_bytes=len(data)), storing, then=tell)
+        return True
+
     async def delete(self, key: str) -> None:
         asked = await self._arrive(BytesAsked("delete", key))
         self.objects.pop(key, None)
@@ -264,6 +278,13 @@ class FakeUpload:
     def __init__(self, *pieces: bytes, size_bytes: int | None = None) -> None:
         self._pieces = [piece for piece in pieces if piece]
         self.size_bytes = size_bytes
+
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, unless its size is a lie, or reading it is special."""
+        data = b"".join(self._pieces)
+        is_plain = type(self) is FakeUpload and self.size_bytes == len(data)
+        return data if is_plain else None
 
     async def read(self) -> bytes:
         await trio.lowlevel.checkpoint()

@@ -11,20 +11,20 @@ What is small needs none of that, see `small`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 
 import httpx
 
 from parparchik import __version__
-from parparchik.errors import UpstreamError
+from parparchik.errors import ParparchikError, UpstreamError
 from parparchik.s3.addressing import Origin, target_of
 from parparchik.s3.auth import SigV4Auth
 from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.exchange import Timeouts
 from parparchik.s3.limit import UNLIMITED, TimeLimit
-from parparchik.s3.request import TARGET
+from parparchik.s3.request import TARGET, Piece
 from parparchik.s3.response import Reply, by_name
 from parparchik.s3.sigv4 import Pairs, encode_pairs
 from parparchik.s3.small import signed_request, small_body
@@ -84,20 +84,36 @@ class Caller:
         timeouts = self._timeouts
         if read_timeout_s is not None:
             timeouts = replace(timeouts, read_s=read_timeout_s)
-        request = signed_request(
-            self._auth,
-            method,
-            path,
-            query=encode_pairs(query),
-            headers=self._sent(headers),
-            pieces=pieces,
-        )
+        request = self._signed(method, path, headers, pieces, query)
         answer = await self._transport.send(
             self._origin, request, timeouts, to_head=method == "HEAD", limit=limit
         )
         if not answer.is_here:
             limit.begin()
         return await whole(answer, max_bytes=max_bytes)
+
+    def call_soon(
+        self,
+        method: str,
+        path: str,
+        then: Callable[[Reply | httpx.TransportError | None], None],
+        *,
+        headers: Mapping[str, str],
+        pieces: Sequence[Piece],
+        now_s: float,
+        most_s: float,
+    ) -> bool:
+        """`call` of what is small, without a task, as `Transport.send_soon`; `most_s` is all the
+        time that there is. False, too, where it cannot be signed or said: whoever calls in earnest
+        is told why."""
+        try:
+            request = self._signed(method, path, headers, pieces)
+        except (ParparchikError, httpx.LocalProtocolError):
+            return False
+        timeout_s = min(self._timeouts.read_s, most_s)
+        return self._transport.send_soon(
+            self._origin, request, then, now_s=now_s, timeout_s=timeout_s
+        )
 
     async def open(
         self,
@@ -123,6 +139,23 @@ class Caller:
             extensions={"timeout": timeout, TARGET: target.encode("ascii")},
         )
         return await self._transport.handle_async_request(next(self._auth.auth_flow(request)))
+
+    def _signed(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None,
+        pieces: Sequence[Piece],
+        query: Pairs = (),
+    ) -> bytes:
+        return signed_request(
+            self._auth,
+            method,
+            path,
+            query=encode_pairs(query),
+            headers=self._sent(headers),
+            pieces=pieces,
+        )
 
     def _sent(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = {**self._headers, **(headers or {})}

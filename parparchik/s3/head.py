@@ -35,7 +35,6 @@ class Heads:
         "_probe_s",
         "_prober",
         "_s3",
-        "_succeeded",
     )
 
     def __init__(
@@ -53,7 +52,6 @@ class Heads:
         self._operations = operations
         self._probe_s = min(s3.probe_timeout_s, s3.read_timeout_s)
         self._count = operations.counter("head").count
-        self._succeeded = operations.retrier.succeeded
 
     async def head(self, key: str) -> ObjectHead | None:
         """In the caller's task: a single sleep, if all is well."""
@@ -74,7 +72,7 @@ class Heads:
 
         found: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
         if isinstance(found, ObjectHead):
-            self._note_present(begun_s)
+            self._operations.succeeded("head", begun_s)
             return found
         return await self._finish(key, found, begun_s)
 
@@ -85,7 +83,7 @@ class Heads:
 
         def tell(outcome: Outcome) -> None:
             if type(outcome) is ObjectHead:
-                self._note_present(begun_s)
+                self._operations.succeeded("head", begun_s)
                 then(outcome)
             else:
                 then(Unfinished(partial(self._finish, key, outcome, begun_s)))
@@ -93,10 +91,6 @@ class Heads:
         return (
             self._prober.probe_soon(key, tell, now_s=begun_s, timeout_s=self._probe_s) is not None
         )
-
-    def _note_present(self, begun_s: float) -> None:
-        self._succeeded()
-        self._count("ok", trio.current_time() - begun_s)
 
     async def _finish(self, key: str, outcome: Outcome, begun_s: float) -> ObjectHead | None:
         """Go on from a first attempt that came to `outcome`."""

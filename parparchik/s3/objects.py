@@ -6,6 +6,7 @@ is large, put together by `multipart`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ import httpx
 from parparchik.config import BucketConfig, S3Config
 from parparchik.content import Download, Folder, NotModified, Representation, Span, Storing
 from parparchik.errors import BadTarget, OutOfRange, PreconditionFailed, UpstreamError
-from parparchik.model import Upload
+from parparchik.model import Unfinished, Upload
 from parparchik.s3.addressing import internal_address, target_of
 from parparchik.s3.asking import Asking
 from parparchik.s3.auth import SigV4Auth
@@ -42,6 +43,8 @@ from parparchik.s3.representation import (
     stored_headers,
     storing_headers,
 )
+from parparchik.s3.request import SMALL_BYTES
+from parparchik.s3.response import Reply
 from parparchik.s3.sigv4 import Credentials
 from parparchik.s3.transport import Transport
 from parparchik.s3.xml import parse_folder
@@ -123,6 +126,20 @@ class S3Objects:
             self._asking, path, partial(self.stat, key), total_s=self._s3.total_timeout_s
         )
         return await multipart.store(parts, first, headers, conditions)
+
+    def store_soon(
+        self, key: str, data: bytes, storing: Storing, then: Callable[[str | Unfinished[str]], None]
+    ) -> bool:
+        """Conditions and digests are for `store`, and so is what would not go out at once."""
+        if len(data) > SMALL_BYTES or conditions_of(storing) or storing.md5 or storing.sha256:
+            return False
+        sha256 = hashlib.sha256(data).hexdigest()
+        return self._asking.ask_soon(
+            *("put", "PUT", self._address.path(key), _etag_of, then),
+            headers={**storing_headers(storing), **_payload_headers(len(data), sha256)},
+            pieces=[data],
+            total_s=self._put_s(len(data)),
+        )
 
     async def delete(self, key: str) -> None:
         await self._deletes.one(key)
@@ -207,16 +224,22 @@ class S3Objects:
             "put",
             "PUT",
             path,
-            lambda reply: quoted(reply.headers.get(b"etag", b"").decode("latin-1")),
-            headers={
-                **headers,
-                **conditions,
-                "content-length": str(part.size_bytes),
-                "x-amz-content-sha256": part.sha256,
-            },
+            _etag_of,
+            headers={**headers, **conditions, **_payload_headers(part.size_bytes, part.sha256)},
             body=part.body,
-            total_s=self._s3.total_timeout_s + part.size_bytes / SLOWEST_BYTES_S,
+            total_s=self._put_s(part.size_bytes),
         )
+
+    def _put_s(self, size_bytes: int) -> float:
+        return self._s3.total_timeout_s + size_bytes / SLOWEST_BYTES_S
+
+
+def _payload_headers(size_bytes: int, sha256: str) -> dict[str, str]:
+    return {"content-length": str(size_bytes), "x-amz-content-sha256": sha256}
+
+
+def _etag_of(reply: Reply) -> str:
+    return quoted(reply.headers.get(b"etag", b"").decode("latin-1"))
 
 
 def _check_match(etag: str, if_match: str) -> None:

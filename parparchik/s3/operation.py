@@ -30,12 +30,12 @@ class Operations:
     that is never written by parts has no use for their zeros.
     """
 
-    __slots__ = ("_counters", "_name", "_total_s", "retrier")
+    __slots__ = ("_counters", "_name", "retrier", "total_s")
 
     def __init__(self, name: str, retrier: Retrier, *, total_s: float) -> None:
         self.retrier = retrier
         self._name = name
-        self._total_s = total_s
+        self.total_s = total_s
         self._counters = {operation: OperationCounter() for operation in BASIC_OPERATIONS}
 
     def also(self, operations: Iterable[Operation]) -> None:
@@ -49,6 +49,11 @@ class Operations:
         return tuple(
             counter.snapshot(self._name, operation) for operation, counter in self._counters.items()
         )
+
+    def succeeded(self, operation: Operation, begun_s: float) -> None:
+        """One that was not run here, at its first attempt."""
+        self.retrier.succeeded()
+        self._counters[operation].count("ok", trio.current_time() - begun_s)
 
     async def run(
         self,
@@ -67,7 +72,7 @@ class Operations:
         try:
             result = await self.retrier.run(
                 partial(self._attempt, operation, attempt),
-                total_s=self._total_s if total_s is None else total_s,
+                total_s=self.total_s if total_s is None else total_s,
                 attempt_s=attempt_s,
                 on_retry=counter.count_retry,
                 begun_s=started_s,

@@ -1,7 +1,6 @@
-"""One HEAD under way that no task waits for: the reactor calls when something arrives.
+"""One HEAD under way that no task waits for (`unattended`).
 
-An answer that is recognised (see `prepared`) is not parsed; any other is, in earnest. Whoever is to
-be told is told once, whatever happens.
+An answer that is recognised (see `prepared`) is not parsed; any other is, in earnest.
 """
 
 from __future__ import annotations
@@ -18,25 +17,17 @@ from parparchik.s3.prepared import Prepared
 from parparchik.s3.reactor import Reactor
 from parparchik.s3.response import Reply, ResponseParser, object_head
 from parparchik.s3.trace import traced
+from parparchik.s3.unattended import Unattended
 
 # What S3 says of an object; or its answer, if that is of another kind; or why there is none; or
 # None, if the connection had been closed before S3 can have read the request.
 Outcome = ObjectHead | Reply | httpx.TransportError | None
 
 
-class Probe:
-    """One HEAD under way on a connection that is its own; a reactor's `Waiter`."""
+class Probe(Unattended[ObjectHead | Reply]):
+    """One HEAD; `prepared` learns from its answer."""
 
-    __slots__ = (
-        "_connection",
-        "_fd",
-        "_parser",
-        "_pool",
-        "_prepared",
-        "_reactor",
-        "_then",
-        "deadline_s",
-    )
+    __slots__ = ("_prepared",)
 
     def __init__(
         self,
@@ -46,68 +37,20 @@ class Probe:
         prepared: Prepared,
         then: Callable[[Outcome], None],
     ) -> None:
-        self._pool = pool
-        self._connection = connection
-        self._reactor = reactor
+        super().__init__(pool, connection, reactor, then)
         self._prepared = prepared
-        self._then = then
-        self._parser: ResponseParser | None = None  # of an answer that is not the one seen before
-        self._fd = -1
-        self.deadline_s = 0.0
 
-    def begin(self, deadline_s: float) -> bool:
-        """Whether the request could be sent. If not, the connection is closed."""
-        self.deadline_s = deadline_s
-        self._fd = self._reactor.wait(self._connection, self)
-        try:
-            if self._connection.send_nowait(traced(self._prepared.request)):
-                return True
-        except httpx.WriteError:
-            pass  # closed meanwhile
-        self.cancel()
-        return False
+    def send(self, deadline_s: float) -> bool:
+        """`begin` with the prepared request."""
+        return self.begin(traced(self._prepared.request), deadline_s)
 
-    def cancel(self) -> None:
-        """Nobody is called, and the connection, on which an answer is still to come, is closed."""
-        self._end(reusable=False)
-
-    def on_readable(self) -> None:
-        try:
-            data = self._connection.receive_nowait()
-            if data is None:
-                return
-            if self._parser is None:
-                head = self._prepared.recognise(data)
-                if head is not None:
-                    self._end(reusable=True)
-                    self._then(head)
-                    return
-            answer = self._parse(data)
-        except httpx.TransportError as error:
-            self.cancel()
-            begun = self._parser is not None and self._parser.started
-            self._then(error if begun else None)
-            return
-        if answer is not None:
-            self._then(answer)
-
-    def on_timeout(self) -> None:
-        self.on_readable()  # it may have been this process that was held up, not S3
-        if self._fd >= 0:
-            self.cancel()
-            self._then(httpx.ReadTimeout("no answer in time"))
-
-    def on_stop(self) -> None:
-        self.cancel()
-        self._then(None)
-
-    def _end(self, *, reusable: bool) -> None:
-        self._reactor.forget(self._fd)
-        self._fd = -1
-        if reusable:
-            self._pool.release(self._connection)
-        else:
-            self._pool.discard(self._connection)
+    def _take(self, data: bytes) -> ObjectHead | Reply | None:
+        if self._parser is None:
+            head = self._prepared.recognise(data)
+            if head is not None:
+                self._end(reusable=True)
+                return head
+        return self._parse(data)
 
     def _parse(self, data: bytes) -> ObjectHead | Reply | None:
         """What the answer says; None while it is incomplete."""

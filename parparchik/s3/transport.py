@@ -26,6 +26,8 @@ from parparchik.s3.limit import UNLIMITED, TimeLimit
 from parparchik.s3.pool import Pool, PoolStatistics
 from parparchik.s3.prepared import Shelf
 from parparchik.s3.reactor import Reactor
+from parparchik.s3.response import Reply
+from parparchik.s3.unattended import Errand
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
@@ -112,6 +114,26 @@ class Transport(httpx.AsyncBaseTransport):
         return await self._exchange(
             origin, exchange, timeouts, to_head=to_head, may_repeat=_always, limit=limit
         )
+
+    def send_soon(
+        self,
+        origin: Origin,
+        request: bytes,
+        then: Callable[[Reply | httpx.TransportError | None], None],
+        *,
+        now_s: float,
+        timeout_s: float,
+    ) -> bool:
+        """The same without a task, where a connection lies ready: whether the request was sent.
+        `then` is called later, once, from the event loop; see `Unattended`. A connection that turns
+        out closed is not replaced here. `now_s` is Trio's time."""
+        if not self.reactor.running:
+            return False
+        pool = self.pool(origin)
+        connection = pool.acquire_nowait(now_s)
+        if connection is None:
+            return False
+        return Errand(pool, connection, self.reactor, then).begin(request, now_s + timeout_s)
 
     async def _exchange(
         self,
