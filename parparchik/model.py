@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 Method = Literal["GET", "HEAD"]
 BucketType = Literal["public", "private"]
@@ -269,6 +269,27 @@ class Upload(Protocol):
         ...
 
 
+class WholeUpload(Upload, Protocol):
+    """One that has come whole."""
+
+    @property
+    def data(self) -> bytes:
+        """All of it, whatever has been read."""
+        ...
+
+
+Soon = Callable[[WholeUpload, Callable[[Answer | Unfinished[Answer]], None]], bool]
+"""Do something without a task: where that can begin at once, the callback is called later, once,
+from the event loop; it must not raise. False: nothing was begun, and nothing is read."""
+
+
+class Action(NamedTuple):
+    """What is to be done; `do` raises as `Mount.act` does. `soon` need not be able to."""
+
+    do: Callable[[Upload], Awaitable[Answer]]
+    soon: Soon | None = None
+
+
 class Mount(Protocol):
     """Answers for all that lies below a path, or for a host. What it raises of ParparchikError is
     the answer too, as `errors` has its status."""
@@ -285,6 +306,19 @@ class Mount(Protocol):
     async def act(self, request: Request, upload: Upload) -> Answer:
         """Do what any other method wants, or answer 405 with what there is at that path in Allow.
         The body need not be read to its end."""
+        ...
+
+
+class PromptMount(Mount, Protocol):
+    """One that may do it without a task: any that has `act_soon` is one."""
+
+    def act_soon(
+        self,
+        request: Request,
+        upload: WholeUpload,
+        then: Callable[[Answer | Unfinished[Answer]], None],
+    ) -> bool:
+        """As `Soon`."""
         ...
 
 

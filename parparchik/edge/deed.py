@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from parparchik.model import Answer, Request, Unfinished, Upload
+from parparchik.model import Action, Answer, Request, Unfinished
 
-Do = Callable[[Upload], Awaitable[Answer]]
-"""Do what a request wants."""
-
-Act = Callable[[Request], Do | None]
+Act = Callable[[Request], Action | None]
 """What any request but GET and HEAD wants; None where somebody else has to answer."""
 
 
-def nobody_acts(request: Request) -> Do | None:
+def nobody_acts(request: Request) -> Action | None:
     return None
 
 
@@ -21,10 +18,10 @@ class Deed:
     """A `Question` that is asked once, when it has been given its body. `length` is what
     Content-Length says, None where there is none."""
 
-    __slots__ = ("_body", "_do", "_length", "body_bytes")
+    __slots__ = ("_action", "_body", "_length", "body_bytes")
 
-    def __init__(self, do: Do, length: int | None) -> None:
-        self._do = do
+    def __init__(self, action: Action, length: int | None) -> None:
+        self._action = action
         self._length = length
         self._body = b""
         self.body_bytes = length or 0
@@ -36,25 +33,22 @@ class Deed:
         return None
 
     def answer_soon(self, then: Callable[[Answer | Unfinished[Answer]], None]) -> bool:
-        return False
+        soon = self._action.soon
+        return soon is not None and soon(WholeBody(self._body, self._length), then)
 
     async def answer(self) -> Answer:
-        return await self._do(WholeBody(self._body, self._length))
+        return await self._action.do(WholeBody(self._body, self._length))
 
 
 class WholeBody:
-    """`model.Upload` of a body that has come."""
+    """`model.WholeUpload`; `size_bytes` is what was announced."""
 
-    __slots__ = ("_body", "_length")
+    __slots__ = ("_rest", "data", "size_bytes")
 
-    def __init__(self, body: bytes, length: int | None) -> None:
-        self._body = body
-        self._length = length
-
-    @property
-    def size_bytes(self) -> int | None:
-        return self._length
+    def __init__(self, data: bytes, size_bytes: int | None) -> None:
+        self.data = self._rest = data
+        self.size_bytes = size_bytes
 
     async def read(self) -> bytes:
-        body, self._body = self._body, b""
-        return body
+        piece, self._rest = self._rest, b""
+        return piece

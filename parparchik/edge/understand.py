@@ -41,8 +41,8 @@ def understand(head: Head, ask: Ask, act: Act, limits: Limits) -> Understood | N
     if head.method in _ASKING:
         question = ask(request)
     else:
-        do = act(request)
-        question = deed = None if do is None else Deed(do, head.content_length)
+        action = act(request)
+        question = deed = None if action is None else Deed(action, head.content_length)
     if question is None:
         return None
     return Understood(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -20,7 +20,7 @@ from parparchik.access import AccessLog, RateLimiter, RequestIds
 from parparchik.config.model import ServerConfig
 from parparchik.edge import Edge, Limits
 from parparchik.metrics import ConnectionStatistics
-from parparchik.model import Answer, Question, Request, Upload
+from parparchik.model import Action, Question, Request
 from parparchik.server.accept import Acceptor
 from parparchik.server.hypercorn import HypercornConnections
 from parparchik.server.listen import speaks_tls
@@ -31,7 +31,7 @@ from parparchik.web import ASGIApp
 Ask = Callable[[Request], Question | None]
 """What a GET or a HEAD asks; None where that is for Hypercorn's app to answer."""
 
-Act = Callable[[Request], Callable[[Upload], Awaitable[Answer]] | None]
+Act = Callable[[Request], Action | None]
 """What does that which any other method wants; None likewise."""
 
 

@@ -11,14 +11,14 @@ one mount must not find another mount, which might serve the same object to anyb
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from parparchik.errors import ParparchikError
-from parparchik.model import Answer, Mount, Question, Request, Upload
+from parparchik.model import Action, Answer, Mount, Question, Request, Upload
 from parparchik.routes import Settled, failure, path_of, problem
 from parparchik.web.endpoints import BY_PATH
 from parparchik.web.protocols import FileRoutes
@@ -82,11 +82,14 @@ class Mounts:
         except ParparchikError as error:
             return Settled(failure(error, kind="other"))
 
-    def act(self, request: Request) -> Callable[[Upload], Awaitable[Answer]] | None:
-        """What does that which any other method wants; None where that is for the web plane to
-        answer. It raises as a mount's `act` does."""
+    def act(self, request: Request) -> Action | None:
+        """What any other method wants; None where that is for the web plane to answer."""
         mount = self.find(request.header(b"host"), path_of(request.target))
-        return None if mount is None else partial(mount.act, request)
+        if mount is None:
+            return None
+        act_soon = getattr(mount, "act_soon", None)
+        soon = None if act_soon is None else partial(act_soon, request)
+        return Action(partial(mount.act, request), soon)
 
 
 class _Nobody:

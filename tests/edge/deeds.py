@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import trio
 
-from parparchik.edge.deed import Do
 from parparchik.errors import Forbidden
-from parparchik.model import Answer, Request, Upload
+from parparchik.model import Action, Answer, Request, Upload
 from tests.mounts import Blocks
 
 
@@ -18,7 +17,7 @@ class Deeds:
         self.sizes: list[int | None] = []
         self.go_on = trio.Event()
 
-    def act(self, request: Request) -> Do | None:
+    def act(self, request: Request) -> Action | None:
         if request.target == b"/m/crash":
             raise RuntimeError("boom")
         if not request.target.startswith(b"/m/"):
@@ -42,7 +41,7 @@ class Deeds:
                 return Blocks([b"one", b"two"]).answer()
             return Answer(201, ((b"location", b"http://s3" + request.target),), kind="mount")
 
-        return do
+        return Action(do)
 
 
 def put(
