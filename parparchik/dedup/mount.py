@@ -25,6 +25,7 @@ from parparchik.dedup.paths import Place, parameter, parse
 from parparchik.dedup.putting import Put
 from parparchik.dedup.question import Asked
 from parparchik.dedup.recent import Recent, whole
+from parparchik.dedup.soon import Then
 from parparchik.dedup.store import Opened
 from parparchik.dedup.types import File, Written
 from parparchik.dedup.versions import BadVersion, parse_version
@@ -35,7 +36,7 @@ from parparchik.errors import (
     ParparchikError,
     Unauthorized,
 )
-from parparchik.model import Answer, Question, Request, Upload
+from parparchik.model import Answer, Question, Request, Unfinished, Upload, WholeUpload
 from parparchik.routes import Authenticator, Settled
 
 _OF_A_FILE = ("GET", "HEAD", "PUT", "DELETE")
@@ -51,6 +52,8 @@ class Store(Protocol):
     async def open(self, path: str, *, gzip: bool = True) -> Opened | None: ...
 
     async def put(self, put: Put) -> Written: ...
+
+    def put_soon(self, put: Put, data: bytes, then: Then) -> bool: ...
 
     async def delete(self, path: str, version_s: int) -> Written: ...
 
@@ -131,6 +134,34 @@ class DedupMount:
                 raise
             return answers.failure(error)
 
+    def act_soon(
+        self,
+        request: Request,
+        upload: WholeUpload,
+        then: Callable[[Answer | Unfinished[Answer]], None],
+    ) -> bool:
+        """A PUT of what is small. What is wrong with a request is for `act` to say."""
+        if request.method != "PUT":
+            return False
+
+        def tell(came: Written | Unfinished[Written]) -> None:
+            if isinstance(came, Written):
+                then(answers.changed(came.version_s))
+            else:
+                then(Unfinished(partial(_told, came)))
+
+        try:
+            place = parse(request.target, self._mount)
+            self._permissions.check(request, writes=True)
+            if place.endpoint != "files" or not place.path:
+                return False
+            begun = self._store.put_soon(_put_of(place, request, upload), upload.data, tell)
+        except ParparchikError:
+            return False
+        if begun:
+            self._received(len(upload.data))
+        return begun
+
     def _ask_file(self, path: str, request: Request) -> Question:
         gzip = accepts_gzip(request)
         if request.method == "HEAD":
@@ -184,15 +215,8 @@ class DedupMount:
 
     async def _put(self, place: Place, request: Request, upload: Upload) -> Answer:
         counted = _Counted(upload)
-        put = Put(
-            place.path,
-            _version_of(place),
-            counted,
-            gzip=is_gzip(request),
-            expected=expected_of(request),
-        )
         try:
-            written = await self._store.put(put)
+            written = await self._store.put(_put_of(place, request, counted))
         finally:
             self._received(counted.received_bytes)
         return answers.changed(written.version_s)
@@ -223,6 +247,19 @@ class _Counted:
         piece = await self._upload.read()
         self.received_bytes += len(piece)
         return piece
+
+
+def _put_of(place: Place, request: Request, upload: Upload) -> Put:
+    """Raises ClientError."""
+    expected, version_s = expected_of(request), _version_of(place)
+    return Put(place.path, version_s, upload, gzip=is_gzip(request), expected=expected)
+
+
+async def _told(unfinished: Unfinished[Written]) -> Answer:
+    try:
+        return answers.changed((await unfinished.finish()).version_s)
+    except ParparchikError as error:
+        return answers.failure(error)
 
 
 def _need_path(place: Place) -> None:

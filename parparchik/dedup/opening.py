@@ -16,6 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import trio
+from outcome import Error, Outcome
 
 from parparchik.dedup.faults import Fault
 from parparchik.dedup.keys import Keys
@@ -143,6 +144,12 @@ class OpenedMetadata:
     async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
         return await self._ask("look", lambda metadata: metadata.look(path, digest, now_s=now_s))
 
+    def look_soon(
+        self, path: str, digest: str, *, now_s: float, then: Callable[[Outcome[Sight]], None]
+    ) -> bool:
+        metadata, tell = self._metadata, self._counting("look", then)
+        return metadata is not None and metadata.look_soon(path, digest, now_s=now_s, then=tell)
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         return await self._ask(
             "claim", lambda metadata: metadata.claim(digest, now_s=now_s, life_s=life_s)
@@ -171,6 +178,20 @@ class OpenedMetadata:
             lambda metadata: metadata.put(
                 path, version_s, blob, claim, now_s=now_s, imported=imported
             ),
+        )
+
+    def put_soon(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        *,
+        now_s: float,
+        then: Callable[[Outcome[Written]], None],
+    ) -> bool:
+        metadata, tell = self._metadata, self._counting("put", then)
+        return metadata is not None and metadata.put_soon(
+            path, version_s, blob, now_s=now_s, then=tell
         )
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
@@ -248,6 +269,20 @@ class OpenedMetadata:
 
     async def check(self) -> None:
         await self._ask("check", lambda metadata: metadata.check())
+
+    def _counting(
+        self, operation: str, then: Callable[[Outcome[T]], None]
+    ) -> Callable[[Outcome[T]], None]:
+        began_s = trio.current_time()
+
+        def tell(came: Outcome[T]) -> None:
+            asked = self.asked.setdefault(operation, Asked())
+            asked.count += 1
+            asked.seconds += trio.current_time() - began_s
+            asked.errors += isinstance(came, Error) and isinstance(came.error, UpstreamError)
+            then(came)
+
+        return tell
 
     async def _ask(self, operation: str, ask: Callable[[Metadata], Awaitable[T]]) -> T:
         asked = self.asked.setdefault(operation, Asked())

@@ -13,7 +13,7 @@ In all of them `order` has the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,16 +22,17 @@ import trio
 from parparchik.content import ObjectBytes
 from parparchik.dedup.blobs import storing_of
 from parparchik.dedup.claims import Claims
-from parparchik.dedup.compress import Bounds
+from parparchik.dedup.compress import Bounds, Packer
 from parparchik.dedup.order import OnStep
 from parparchik.dedup.receive import NOTHING_EXPECTED, Body, Expected
+from parparchik.dedup.soon import SoonPut, SoonPuts, Then
 from parparchik.dedup.spool import Spool, SpoolLimits, Spools
 from parparchik.dedup.statistics import Counters
 from parparchik.dedup.types import Blob, Claim, Metadata, Written
 from parparchik.dedup.unclaimed import Unclaimed
 from parparchik.dedup.writers import Writers
 from parparchik.errors import ClaimLost, Overloaded
-from parparchik.model import Upload
+from parparchik.model import Unfinished, Upload
 
 TRIES = 3  # of what others take for lost each time
 
@@ -86,6 +87,9 @@ class Puts:
         self._on_step = on_step
         self._claims = Claims(metadata, life_s=limits.claim_life_s, now=now)
         self._unclaimed = Unclaimed(metadata, counters, now=now, on_step=on_step)
+        self._soon = SoonPuts(
+            metadata, bucket, counters, self._unclaimed, self._stored, now=now, on_step=on_step
+        )
         self._large = trio.Semaphore(limits.max_large)
         self._straight = trio.Semaphore(limits.max_large)
         self.spools = Spools(limits.spool)
@@ -100,23 +104,67 @@ class Puts:
         if self.receiving >= self._limits.max_bodies:
             self.refused += 1
             raise Overloaded(f"{self._limits.max_bodies} uploads are being taken already")
+        return await self._counted(partial(self._put, put, False))
+
+    def put_soon(self, put: Put, data: bytes, then: Then) -> bool:
+        """The same of what is small, without a task: where that can begin at once, `then` is called
+        later, once, from the event loop, with what came of it, or with what remains to be done; it
+        must not raise. `data` is all that `put.upload` reads. False: nothing was begun. Raises what
+        is wrong with the body."""
+        has_room = self.receiving < self._limits.max_bodies
+        if put.imported or not has_room or not self._is_small(put):
+            return False
+        body = self._body(put)
+        stored = body.take_whole(data)
+        if stored is None or not self.spools.hold(len(stored)):
+            return False
+        if not self._writers.acquire_nowait(put.path):
+            self.spools.let_go(len(stored))
+            return False
+
+        def end(came: Written | Unfinished[Written] | None) -> None:
+            self.receiving -= 1
+            self.spools.let_go(len(stored))
+            self._writers.release(put.path)
+            if isinstance(came, Written):
+                self._count(came)
+                then(came)
+            elif came is not None:
+                then(Unfinished(partial(self._counted, came.finish)))
+
+        self.receiving += 1
+        again = partial(self._put, put)
+        soon = SoonPut(
+            *(self._soon, put.path, put.version_s, body.packer, stored), again=again, then=end
+        )
+        if not soon.begin():
+            end(None)
+            return False
+        self._counters.received_bytes += len(data)
+        self._on_step("put", "received")
+        return True
+
+    async def _counted(self, work: Callable[[], Awaitable[Written]]) -> Written:
         self.receiving += 1
         try:
-            written = await self._put(put)
+            written = await work()
         finally:
             self.receiving -= 1
-        self._counters.puts += 1
-        self._counters.older += not written.done
+        self._count(written)
         return written
 
-    async def _put(self, put: Put) -> Written:
-        body = Body(
-            put.upload,
-            put.expected,
-            self._limits.bounds,
-            gzip=put.gzip,
-            level=self._limits.level,
-        )
+    def _count(self, written: Written) -> None:
+        self._counters.puts += 1
+        self._counters.older += not written.done
+
+    def _body(self, put: Put) -> Body:
+        """Raises TooLarge."""
+        limits = self._limits
+        return Body(put.upload, put.expected, limits.bounds, gzip=put.gzip, level=limits.level)
+
+    async def _put(self, put: Put, claimed: bool) -> Written:
+        """`claimed`: what is small has to be, too."""
+        body = self._body(put)
         is_small = self._is_small(put)
         if not is_small:
             there = await self._metadata.get(put.path)
@@ -129,7 +177,7 @@ class Puts:
             if put.expected.digest and not is_small:
                 return await self._put_announced(reception)
             await self._spool(reception)
-            if spool.is_in_memory:
+            if spool.is_in_memory and not claimed:
                 try:
                     return await self._put_unclaimed(reception)
                 except ClaimLost:
@@ -240,7 +288,7 @@ class Puts:
             finally:
                 self._counters.received_bytes += body.packer.body_bytes
         self._counters.straight += 1
-        return self._stored(reception, claim.key)
+        return self._stored(body.packer, claim.key)
 
     async def _store_spooled(self, reception: _Reception, key: str) -> Blob:
         if not reception.is_spooled:
@@ -254,11 +302,11 @@ class Puts:
         packer = reception.body.packer
         storing = storing_of(packer.digest, packer.logical_bytes)
         await self._bucket.store(key, reception.spool.upload(), storing)
-        return self._stored(reception, key)
+        return self._stored(packer, key)
 
-    def _stored(self, reception: _Reception, key: str) -> Blob:
+    def _stored(self, packer: Packer, key: str) -> Blob:
+        """It is, there."""
         self._on_step("put", "stored")
-        packer = reception.body.packer
         self._counters.uploads += 1
         self._counters.uploaded_bytes += packer.stored_bytes
         return Blob(packer.digest, key, packer.logical_bytes, packer.stored_bytes)

@@ -87,6 +87,14 @@ class Body:
                 self._made = await trio.to_thread.run_sync(self._step, data)
         return self._made.pop(0) if self._made else b""
 
+    def take_whole(self, data: bytes) -> bytes | None:
+        """`read` to the end, where `data` is all there is of the upload; None where that is more
+        than a moment's work. Raises BadDigest, NotGzip, TooLarge."""
+        if len(data) > (_INLINE_GZIP_BYTES if self._gzip else _INLINE_BYTES):
+            return None
+        self._came_to_end = True
+        return b"".join(self._step(data))
+
     async def drain(self) -> None:
         """Read it all for the sake of what there is to be known; nothing is to be stored."""
         self.packer.keeps = False

@@ -24,9 +24,11 @@ that means:
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
+
+from outcome import Outcome
 
 from parparchik.dedup import redis_cleaning as cleaning
 from parparchik.dedup import redis_files as files
@@ -89,6 +91,11 @@ class RedisMetadata:
                 key, blob, version = seen
                 return Sight(_version(version), None if blob is None else _blob(digest, blob), key)
 
+    def look_soon(
+        self, path: str, digest: str, *, now_s: float, then: Callable[[Outcome[Sight]], None]
+    ) -> bool:
+        return False
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         token = secrets.token_hex(16)
         while True:
@@ -132,6 +139,17 @@ class RedisMetadata:
         if came in _CONFLICTS:
             raise PathConflict(_CONFLICTS[came])
         return _written(came, *version)
+
+    def put_soon(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        *,
+        now_s: float,
+        then: Callable[[Outcome[Written]], None],
+    ) -> bool:
+        return False
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
         check_path(path)

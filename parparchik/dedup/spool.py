@@ -49,6 +49,16 @@ class Spools:
         another time."""
         return Spool(self, has_another_way=has_another_way)
 
+    def hold(self, size_bytes: int) -> bool:
+        """Count what somebody else keeps in memory, if there is room, until `let_go`."""
+        if self.memory_used_bytes + size_bytes > self.limits.memory_budget_bytes:
+            return False
+        self.memory_used_bytes += size_bytes
+        return True
+
+    def let_go(self, size_bytes: int) -> None:
+        self.memory_used_bytes -= size_bytes
+
 
 class Spool:
     """Written once, then read as often as it takes."""

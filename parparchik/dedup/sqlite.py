@@ -8,11 +8,12 @@ it (`sqlite_readers`). What they say in SQL is in `sqlite_files` and `sqlite_cle
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Self
 
 import trio
+from outcome import Outcome
 
 from parparchik.dedup import sqlite_cleaning as cleaning
 from parparchik.dedup import sqlite_files as files
@@ -23,7 +24,7 @@ from parparchik.dedup.keys import Keys
 from parparchik.dedup.sqlite_changes import Changes
 from parparchik.dedup.sqlite_connection import Database
 from parparchik.dedup.sqlite_readers import Readers
-from parparchik.dedup.sqlite_writer import Writer
+from parparchik.dedup.sqlite_writer import Change, Writer
 from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Totals, Written
 from parparchik.errors import MetadataUnavailable
 
@@ -71,10 +72,17 @@ class SqliteMetadata:
         return await self._readers.ask(partial(files.get, path=path))
 
     async def look(self, path: str, digest: str, *, now_s: float) -> Sight:
+        return await self._writer.do(self._look(path, digest, now_s))
+
+    def look_soon(
+        self, path: str, digest: str, *, now_s: float, then: Callable[[Outcome[Sight]], None]
+    ) -> bool:
+        return self._writer.do_soon(self._look(path, digest, now_s), then)
+
+    def _look(self, path: str, digest: str, now_s: float) -> Change[Sight]:
+        """With the changes that wait it costs a third of a way to a thread of its own."""
         check_path(path)
-        look = partial(files.look, keys=self._keys, path=path, digest=digest, now_s=now_s)
-        # Before a change: with those that wait it costs a third of a way to a thread of its own.
-        return await self._writer.do(look)
+        return partial(files.look, keys=self._keys, path=path, digest=digest, now_s=now_s)
 
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         change = partial(files.claim, keys=self._keys, digest=digest, now_s=now_s, life_s=life_s)
@@ -97,11 +105,21 @@ class SqliteMetadata:
         now_s: float,
         imported: bool = False,
     ) -> Written:
-        check_path(path)
-        check_version(version_s)
-        file, token = File(path, version_s, blob), claim.token if claim else None
-        change = partial(files.put, file=file, token=token, now_s=now_s, imported=imported)
-        return await self._writer.do(change)
+        token = claim.token if claim else None
+        return await self._writer.do(
+            _put(File(path, version_s, blob), token, now_s, imported=imported)
+        )
+
+    def put_soon(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        *,
+        now_s: float,
+        then: Callable[[Outcome[Written]], None],
+    ) -> bool:
+        return self._writer.do_soon(_put(File(path, version_s, blob), None, now_s), then)
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
         check_path(path)
@@ -209,3 +227,9 @@ class SqliteMetadata:
                 f"the dedup database {file} was replaced by another file while it is in use:"
                 " restart parparchik"
             )
+
+
+def _put(file: File, token: str | None, now_s: float, *, imported: bool = False) -> Change[Written]:
+    check_path(file.path)
+    check_version(file.version_s)
+    return partial(files.put, file=file, token=token, now_s=now_s, imported=imported)

@@ -31,6 +31,7 @@ import structlog
 from parparchik.dedup.gathering import Gathering, Ticket
 from parparchik.dedup.sqlite_connection import Database
 from parparchik.dedup.sqlite_line import Line
+from parparchik.errors import MetadataUnavailable
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
@@ -76,6 +77,15 @@ class Writer:
         MetadataUnavailable.
         """
         return cast("T", await self._changes.ask(change))
+
+    def do_soon(self, change: Change[T], then: Callable[[outcome.Outcome[T]], None]) -> bool:
+        """The same without a task: `then` is told later, once, from the event loop, and must not
+        raise. False where nothing is taken any more."""
+        try:
+            self._changes.ask_soon(change, then)
+        except MetadataUnavailable:
+            return False
+        return True
 
     async def close(self) -> None:
         """What waits is still done."""

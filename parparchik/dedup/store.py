@@ -23,6 +23,7 @@ from parparchik.dedup.order import OnStep, ignore_step
 from parparchik.dedup.parting import Closing, Parting
 from parparchik.dedup.putting import Put, PutLimits, Puts
 from parparchik.dedup.reading import InflatedContent, StoredContent
+from parparchik.dedup.soon import Then
 from parparchik.dedup.statistics import Counters, StoreStatistics
 from parparchik.dedup.types import Blob, File, Metadata, Written
 from parparchik.dedup.writers import Writers
@@ -114,6 +115,10 @@ class DedupStore:
         Overloaded, and UpstreamError: in any case nothing has changed, or, where the metadata
         did not answer, it is not known, and it may be done again."""
         return await self._puts.put(put)
+
+    def put_soon(self, put: Put, data: bytes, then: Then) -> bool:
+        """As Puts.put_soon."""
+        return self._puts.put_soon(put, data, then)
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool = False) -> Written:
         """As Metadata.delete."""

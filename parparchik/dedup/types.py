@@ -13,9 +13,11 @@ Times are whole seconds since 1970 UTC; versions are those that clients give, an
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from outcome import Outcome
 
 from parparchik.dedup.faults import Fault
 
@@ -93,6 +95,13 @@ class Metadata(Protocol):
         """Raises PathConflict where `put` of a new file would."""
         ...
 
+    def look_soon(
+        self, path: str, digest: str, *, now_s: float, then: Callable[[Outcome[Sight]], None]
+    ) -> bool:
+        """The same without a task: `then` is called later, once, from the event loop, and must not
+        raise. False: nothing was begun, `look` is the way."""
+        ...
+
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         """The blob is neither deleted nor its key given to another until `release`, `put`, or
         `life_s` from now."""
@@ -132,6 +141,18 @@ class Metadata(Protocol):
         become garbage; or when `blob` was lost after it was claimed or seen. Raises PathConflict
         where a folder has that name, or a file that of a folder above it. Nothing is changed then.
         """
+        ...
+
+    def put_soon(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        *,
+        now_s: float,
+        then: Callable[[Outcome[Written]], None],
+    ) -> bool:
+        """The same without a claim, of nothing imported, and without a task, as `look_soon`."""
         ...
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:

@@ -46,7 +46,8 @@ class Unclaimed:
         self._counters = counters
         self._now = now
         self._on_step = on_step
-        self._storing: dict[str, trio.Event] = {}  # by digest, of content that is on its way to S3
+        # By digest, of content that is on its way to S3: whose it is, and who waits for that.
+        self._storing: dict[str, tuple[object, trio.Event]] = {}
 
     async def put(
         self, path: str, version_s: int, digest: str, store: Store, *, imported: bool
@@ -57,21 +58,33 @@ class Unclaimed:
         if sight.version_s is not None and sight.version_s > version_s:
             return Written(sight.version_s, done=False)
         if sight.blob is not None:
-            written = await self._refer(path, version_s, sight.blob, until_s, imported)
+            written = await self.refer(path, version_s, sight.blob, until_s, imported=imported)
             self._counters.skipped += 1
             return written
-        storing = trio.Event()
-        self._storing.setdefault(digest, storing)
+        self.begin(digest, store)
         try:
             blob = await store(sight.key)
-            return await self._refer(path, version_s, blob, until_s, imported)
+            return await self.refer(path, version_s, blob, until_s, imported=imported)
         except BaseException:
-            await self._discard(sight.key)
+            await self.discard(sight.key)
             raise
         finally:
-            if self._storing.get(digest) is storing:
-                del self._storing[digest]
-            storing.set()
+            self.end(digest, store)
+
+    def is_storing(self, digest: str) -> bool:
+        """Whether somebody here is storing that content."""
+        return digest in self._storing
+
+    def begin(self, digest: str, who: object) -> None:
+        """`who` is storing it; others wait for whoever was first."""
+        self._storing.setdefault(digest, (who, trio.Event()))
+
+    def end(self, digest: str, who: object) -> None:
+        """Whatever came of it."""
+        storing = self._storing.get(digest)
+        if storing is not None and storing[0] is who:
+            del self._storing[digest]
+            storing[1].set()
 
     async def _see(self, path: str, digest: str) -> tuple[Sight, float]:
         """And until when that is relied on. When nobody here is storing that content, or others
@@ -83,12 +96,14 @@ class Unclaimed:
             storing = self._storing.get(digest)
             if sight.blob is not None or storing is None or waits == WAITS:
                 return sight, now_s + SIGHT_S
-            await storing.wait()
+            await storing[1].wait()
             waits += 1
 
-    async def _refer(
-        self, path: str, version_s: int, blob: Blob, until_s: float, imported: bool
+    async def refer(
+        self, path: str, version_s: int, blob: Blob, until_s: float, *, imported: bool
     ) -> Written:
+        """The last step, if what was seen can be relied on until `until_s`. Raises ClaimLost and
+        PathConflict."""
         now_s = self._now()
         if now_s > until_s:
             raise ClaimLost("what was seen of the content is too long ago; try again")
@@ -98,7 +113,7 @@ class Unclaimed:
         self._on_step("put", "referred")
         return written
 
-    async def _discard(self, key: str) -> None:
+    async def discard(self, key: str) -> None:
         """What may be stored there is garbage, unless it is referred to after all: where the
         database did not answer, nobody knows. Where this fails, a sweep of the cleaner finds it."""
         with trio.move_on_after(DISCARD_S, shield=True):

@@ -26,12 +26,18 @@ class Writers:
         """For `async with`; in the order in which they came. Entering it raises Overloaded."""
         return _Turn(self, path)
 
+    def acquire_nowait(self, path: str) -> bool:
+        """Whether it is the caller's turn, until `release`."""
+        if path in self._lines:
+            return False
+        self._lines[path] = deque()
+        return True
+
     async def acquire(self, path: str) -> None:
         """No checkpoint where nobody is at it."""
-        line = self._lines.get(path)
-        if line is None:
-            self._lines[path] = deque()
+        if self.acquire_nowait(path):
             return
+        line = self._lines[path]
         if self.waiting >= self._max_waiting:
             self.refused += 1
             raise Overloaded("too many writers are waiting for others of the same path")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parparchik.dedup.types import Metadata
+from tests.dedup.bed import Bed
 from tests.dedup.metadata_scene import KEYS
 from tests.dedup.metadata_stores import STORES
 from tests.dedup.redis_process import RedisProcess, end_shared_redis
@@ -19,6 +20,12 @@ from tests.dedup.redis_scene import Started
 async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Metadata]:
     async with STORES[request.param](tmp_path, KEYS) as store:
         yield store
+
+
+@pytest.fixture(params=["in a task", "without"])
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put goes in a task, and then without one, where that can be."""
+    monkeypatch.setattr(Bed, "is_soon", request.param == "without")
 
 
 @pytest.fixture(scope="session", autouse=True)

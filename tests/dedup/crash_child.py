@@ -4,8 +4,9 @@
 
 Reads lines of JSON, `{"directory", "memory_bytes", "act", "kill"}`, forks for each, and answers
 with what became of the child: -9 when it was killed. Uploads of more than `memory_bytes` are large:
-they claim what they store. `kill` is the step after which that happens, `operation/name/n` for the
-n-th time; or `s3/POINT/n`, where `at` of FakeBytes has it; '' for never.
+they claim what they store; with SOON no task stores any. `kill` is the step after which that
+happens, `operation/name/n` for the n-th time; or `s3/POINT/n`, where `at` of FakeBytes has it; ''
+for never.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ OLD = b"what a has " * 400
 SHARED = b"what others have, too " * 400
 NEW = b"what comes " * 400
 FAR_S = 10 * DAY_S
-LARGE, SMALL = 10, 1 << 20  # of `memory_bytes`: what all uploads are by it
+LARGE, SMALL, SOON = 10, 1 << 20, 2 << 20  # of `memory_bytes`: what all uploads are by it
 
 BEFORE = MappingProxyType({"a": OLD, "b/c": SHARED, "b/d": SHARED, "empty": b""})
 
@@ -133,6 +134,7 @@ async def play(directory: Path, memory_bytes: int, act: str, kill: str) -> None:
     async def at(point: str, asked: BytesAsked) -> None:
         happens(f"s3/{point}")
 
+    Bed.is_soon = memory_bytes == SOON
     async with reopened(directory, memory_bytes) as bed:
         bed.on_step = lambda operation, name: happens(f"{operation}/{name}")
         bed.bucket.at = at

@@ -6,8 +6,10 @@ It is no slower than a test needs, and never waits: each method is one step for 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+
+from outcome import Outcome
 
 from parparchik.dedup import faults as names
 from parparchik.dedup.bounds import check_path, check_version, folders_above
@@ -15,6 +17,7 @@ from parparchik.dedup.faults import Fault, faults_of
 from parparchik.dedup.keys import REST_S, Keys
 from parparchik.dedup.types import Blob, Claim, File, Sight, Tombstone, Totals, Written
 from parparchik.errors import ClaimLost, MetadataUnavailable, PathConflict
+from tests.soon import soon
 
 PAGE = 3
 
@@ -58,6 +61,12 @@ class FakeMetadata:
         blob = None if digest in self.lost else self.stored.get(digest)
         key = blob.key if blob else self._free_key(digest, now_s)
         return Sight(self.files.get(path, (None, ""))[0], blob, key)
+
+    def look_soon(
+        self, path: str, digest: str, *, now_s: float, then: Callable[[Outcome[Sight]], None]
+    ) -> bool:
+        soon(self.look, path, digest, now_s=now_s, then=then)
+        return True
 
     async def claim(self, digest: str, *, now_s: float, life_s: float) -> Claim:
         self._work()
@@ -110,6 +119,18 @@ class FakeMetadata:
             self._dropped(old[1], now_s)
         self._finish(blob, claim)
         return Written(version_s, done=True)
+
+    def put_soon(
+        self,
+        path: str,
+        version_s: int,
+        blob: Blob,
+        *,
+        now_s: float,
+        then: Callable[[Outcome[Written]], None],
+    ) -> bool:
+        soon(self.put, path, version_s, blob, None, now_s=now_s, then=then)
+        return True
 
     async def delete(self, path: str, version_s: int, *, tombstone: bool, now_s: float) -> Written:
         check_path(path)

@@ -4,8 +4,8 @@ After restart the files are as they were, or, from the one step on that changes 
 be; what the client asks for again is done; and one pass of the cleaner leaves S3 with exactly what
 is referred to.
 
-All of it is walked with uploads that are large, and claim what they store, and with the same in
-memory, which do not.
+All of it is walked with uploads that are large, and claim what they store; with the same in
+memory, which do not; and with such as no task stores.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tests.dedup.crash_child import (
     OLD,
     SHARED,
     SMALL,
+    SOON,
     prepare,
     reopened,
 )
@@ -68,15 +69,15 @@ def steps(act: str, memory_bytes: int) -> Iterator[str]:
 # Healing: a GET finds that S3 has lost what `a` has, and a PUT of that content stores it anew.
 HEALING = [
     (memory_bytes, kill)
-    for memory_bytes in (LARGE, SMALL)
+    for memory_bytes in (LARGE, SMALL, SOON)
     for kill in ("read/lost/1", *steps("heal", memory_bytes), "s3/arriving/2", "s3/answering/2")
 ]
 KILLS = [
     *((LARGE, act, kill) for act in AFTER for kill in steps(act, LARGE)),
-    *((SMALL, act, kill) for act in PUTS for kill in steps(act, SMALL)),
+    *((way, act, kill) for way in (SMALL, SOON) for act in PUTS for kill in steps(act, way)),
     *(
         (memory_bytes, act, f"s3/{point}/1")
-        for memory_bytes in (LARGE, SMALL)
+        for memory_bytes in (LARGE, SMALL, SOON)
         for act in ("new", "overwrite", "overwrite_gzip", "straight")
         for point in ("arriving", "answering")
     ),
@@ -165,7 +166,7 @@ def test_killed(
     trio.run(look, tmp_path, memory_bytes, act, kill, again)
 
 
-@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL], ids=["large", "small"])
+@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL, SOON], ids=["large", "small", "soon"])
 @pytest.mark.parametrize("act", AFTER)
 def test_not_killed(
     killer: subprocess.Popen[str], tmp_path: Path, memory_bytes: int, act: str
@@ -205,7 +206,7 @@ def test_killed_while_what_was_lost_is_stored_anew(
     trio.run(look_at_healing, tmp_path, memory_bytes, kill == "put/referred/1", again)
 
 
-@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL], ids=["large", "small"])
+@pytest.mark.parametrize("memory_bytes", [LARGE, SMALL, SOON], ids=["large", "small", "soon"])
 def test_not_killed_while_what_was_lost_is_stored_anew(
     killer: subprocess.Popen[str], tmp_path: Path, memory_bytes: int
 ) -> None:

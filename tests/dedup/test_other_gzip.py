@@ -23,6 +23,8 @@ from tests.dedup.mount_scene import mounted
 from tests.fakes_bytes import FakeBytes
 from tests.objects.scene import header
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 DATA = b"the same, packed by two " * 300
 OTHER = b"something else " * 300
 ANOTHER_GZIP = gzip.compress(DATA, 9, mtime=0) + packed(b"")

@@ -14,6 +14,8 @@ from tests.dedup.bed import Bed, digest_of, hint, laid, limits_of, packed, read_
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.fakes_bytes import FakeUpload
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 DATA = b"what is kept once " * 500
 OTHER = b"something else " * 500
 

@@ -16,6 +16,8 @@ from tests.dedup.bed import DAY_S, Bed, hint, laid
 from tests.dedup.metadata_stores import STORES
 from tests.fakes_bytes import BytesAsked, FakeBytes
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 CLIENTS = 64
 PATHS = [f"p/{number}" for number in range(20)]
 CONTENTS = [b"shared %d " % number * 400 for number in range(6)]

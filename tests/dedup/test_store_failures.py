@@ -23,6 +23,8 @@ from tests.dedup.bed import DAY_S, Bed, digest_of, hint, laid, limits_of
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.fakes_bytes import BytesAsked, FakeUpload
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 OLD = b"what was there " * 300
 NEW = b"what comes " * 300
 
@@ -132,6 +134,8 @@ async def test_an_answer_of_s3_gets_lost(
         await consistent(bed, OLD, NEW, None)
 
 
+# Where there is no task, nothing is cancelled.
+@pytest.mark.parametrize("each_way", ["in a task"], indirect=True)
 @pytest.mark.parametrize("point", ["arriving", "answering"])
 @pytest.mark.parametrize("memory_bytes", [1 << 20, 10], ids=["spooled", "straight"])
 @pytest.mark.parametrize("act", [put, put_hinted])

@@ -26,6 +26,8 @@ from tests.dedup.metadata_stores import STORES
 from tests.dedup.mount_scene import file, hinted, mounted, refused
 from tests.fakes_bytes import BytesAsked, FakeBytes, FakeUpload
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 DATA = b"what is lost " * 500
 OTHER = b"what is not " * 500
 

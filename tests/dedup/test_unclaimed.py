@@ -18,6 +18,8 @@ from tests.dedup.bed import DAY_S, Bed, digest_of, hint, laid, packed
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.fakes_bytes import BytesAsked, FakeUpload
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 OLD = b"what was there " * 300
 NEW = b"what comes " * 300
 
@@ -74,7 +76,7 @@ async def test_older_equal_and_newer_versions() -> None:
         for expected in (NOTHING_EXPECTED, hint(NEW)):
             upload = FakeUpload(NEW, size_bytes=len(NEW))
             assert await bed.put("a", NEW, 4, upload=upload, expected=expected) == (5, False)
-            assert await upload.read() == b""
+            assert bed.is_soon or await upload.read() == b""
         assert bed.bucket.count("store") == 1, "what is too old is not stored"
         with pytest.raises(BadDigest):
             await bed.put("a", NEW, 4, expected=hint(OLD))

@@ -31,6 +31,8 @@ from tests.dedup.test_unclaimed_turns import (
 )
 from tests.fakes_bytes import BytesAsked
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 MOMENTS = range(12)
 AT_ONCE = [1] * 300
 

@@ -15,6 +15,8 @@ from tests.dedup.fake_metadata import FakeMetadata
 from tests.dedup.test_unclaimed import NEW, OLD, collected, state
 from tests.fakes_bytes import BytesAsked
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 ERRORS = [
     lambda: Unavailable("500"),
     lambda: UpstreamTimeout("late"),
@@ -85,6 +87,8 @@ async def test_metadata_that_is_away(away: str, after: bool) -> None:
         assert await bed.get("a") == NEW
 
 
+# Where there is no task, nothing is cancelled.
+@pytest.mark.parametrize("each_way", ["in a task"], indirect=True)
 @pytest.mark.parametrize("point", ["arriving", "answering"])
 async def test_a_client_that_leaves_while_it_is_stored(point: str, autojump_clock: object) -> None:
     async with laid() as bed:

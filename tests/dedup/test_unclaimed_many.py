@@ -21,6 +21,8 @@ from tests.dedup.bed import DAY_S, Bed, hint, laid, limits_of
 from tests.dedup.metadata_stores import STORES
 from tests.fakes_bytes import BytesAsked, FakeBytes
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 CLIENTS = 40
 TURNS = 6
 PATHS = [f"p/{number}" for number in range(6)]

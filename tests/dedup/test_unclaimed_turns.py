@@ -24,6 +24,8 @@ from tests.dedup.fake_metadata import FakeMetadata
 from tests.dedup.turns import Stepped, Turns
 from tests.fakes_bytes import FakeBytes, FakeUpload
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 DATA = b"the same, packed by several " * 300
 OTHER = b"something else " * 300
 

@@ -14,6 +14,8 @@ from parparchik.errors import Unavailable, UpstreamError, UpstreamTimeout
 from tests.dedup.bed import Bed, laid
 from tests.fakes_bytes import BytesAsked
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 CONTENTS = [b"shared %d " % number * 400 for number in range(6)]
 PATHS = [f"p/{number}" for number in range(20)]
 DATA = CONTENTS[0]
@@ -78,6 +80,8 @@ async def test_who_waits_for_one_who_fails_is_not_behind_all_others(
         assert bed.store.statistics().receiving == 0
 
 
+# Where there is no task, the first one goes on in one, when those who wait have been told.
+@pytest.mark.parametrize("each_way", ["in a task"], indirect=True)
 async def test_when_it_works_again_it_does_for_all(autojump_clock: object) -> None:
     async with laid(limits=PutLimits(max_bodies=200)) as bed:
         hanging = Hanging(bed)

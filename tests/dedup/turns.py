@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import trio
 import trio.testing
 
-from parparchik.dedup.types import Metadata
+from parparchik.dedup.types import Blob, Metadata, Written
 from tests.fakes_bytes import BytesAsked
+from tests.soon import soon
 
 _IN_PAGES = ("list", "blobs", "tombstones")
+_SOON = {"look_soon": "look", "put_soon": "put_unclaimed"}
 _mine: ContextVar[str] = ContextVar("_mine", default="")  # '': takes no turns
 
 
@@ -77,9 +80,19 @@ class Stepped:
         asked = getattr(self._metadata, name)
         if name in _IN_PAGES:
             return asked
+        if name in _SOON:
+            return partial(self._soon, _SOON[name])
 
         async def ask(*args: Any, **named: Any) -> Any:
             await self._turns.step()
             return await asked(*args, **named)
 
         return ask
+
+    def _soon(self, name: str, *args: Any, then: Callable[[Any], object], **named: Any) -> bool:
+        soon(getattr(self, name), *args, then=then, **named)
+        return True
+
+    async def put_unclaimed(self, path: str, version_s: int, blob: Blob, **named: Any) -> Written:
+        written: Written = await self.put(path, version_s, blob, None, **named)
+        return written
