@@ -24,7 +24,7 @@ _FINE = (200, 204)
 
 T = TypeVar("T")
 
-Outcome = Reply | httpx.TransportError | None
+Outcome = Reply | UpstreamError | httpx.TransportError | None
 """Of one attempt; None: the connection was closed before S3 can have read the request."""
 
 
@@ -79,7 +79,7 @@ class Asking:
 
         async def attempt() -> T:
             reply = first.pop() if first else None
-            if isinstance(reply, httpx.TransportError):
+            if isinstance(reply, Exception):
                 raise reply
             if reply is None:
                 reply = await self.caller.call(

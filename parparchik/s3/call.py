@@ -96,7 +96,7 @@ class Caller:
         self,
         method: str,
         path: str,
-        then: Callable[[Reply | httpx.TransportError | None], None],
+        then: Callable[[Reply | UpstreamError | httpx.TransportError | None], None],
         *,
         headers: Mapping[str, str],
         pieces: Sequence[Piece],

@@ -21,7 +21,6 @@ from parparchik.s3.operation import Operations
 from parparchik.s3.probe import Prober
 from parparchik.s3.probing import Outcome
 from parparchik.s3.response import Reply
-from parparchik.s3.retry import Transient
 
 
 class Heads:
@@ -119,8 +118,6 @@ class Heads:
     async def _head_from(self, key: str, outcome: Outcome) -> ObjectHead | None:
         if isinstance(outcome, Reply):
             return self._head_of(await self._existence.judge(key, outcome))
-        if isinstance(outcome, httpx.ReadTimeout):
-            raise Transient(f"S3 gave no answer within {self._probe_s:g} s")
         if isinstance(outcome, httpx.TransportError):
             raise outcome
         return await self._head(key) if outcome is None else outcome

@@ -15,7 +15,7 @@ import httpx
 
 from parparchik.config import BucketConfig, S3Config
 from parparchik.content import Download, Folder, NotModified, Representation, Span, Storing
-from parparchik.errors import BadTarget, OutOfRange, PreconditionFailed, UpstreamError
+from parparchik.errors import BadTarget, ClientError, OutOfRange, PreconditionFailed, UpstreamError
 from parparchik.model import Unfinished, Upload
 from parparchik.s3.addressing import internal_address, target_of
 from parparchik.s3.asking import Asking
@@ -130,13 +130,19 @@ class S3Objects:
     def store_soon(
         self, key: str, data: bytes, storing: Storing, then: Callable[[str | Unfinished[str]], None]
     ) -> bool:
-        """Conditions and digests are for `store`, and so is what would not go out at once."""
-        if len(data) > SMALL_BYTES or conditions_of(storing) or storing.md5 or storing.sha256:
+        """Conditions and digests are for `store`, and so is what would not go out at once, or never
+        can."""
+        others = storing.if_match, storing.if_none_match, storing.md5, storing.sha256
+        if len(data) > SMALL_BYTES or any(others):
+            return False
+        try:
+            headers = storing_headers(storing)
+        except ClientError:
             return False
         sha256 = hashlib.sha256(data).hexdigest()
         return self._asking.ask_soon(
             *("put", "PUT", self._address.path(key), _etag_of, then),
-            headers={**storing_headers(storing), **_payload_headers(len(data), sha256)},
+            headers={**headers, **_payload_headers(len(data), sha256)},
             pieces=[data],
             total_s=self._put_s(len(data)),
         )

@@ -102,7 +102,7 @@ class Prober:
         if connection is None:
             return None
         probe = Probe(self._pool, connection, reactor, prepared, then)
-        return probe if probe.send(now_s + timeout_s) else None
+        return probe if probe.send(now_s=now_s, timeout_s=timeout_s) else None
 
     def _sign(self, key: str, credentials: Credentials, now_s: float) -> bytes:
         path = self._address.path(key)

@@ -40,9 +40,10 @@ class Probe(Unattended[ObjectHead | Reply]):
         super().__init__(pool, connection, reactor, then)
         self._prepared = prepared
 
-    def send(self, deadline_s: float) -> bool:
+    def send(self, *, now_s: float, timeout_s: float) -> bool:
         """`begin` with the prepared request."""
-        return self.begin(traced(self._prepared.request), deadline_s)
+        request = traced(self._prepared.request)
+        return self.begin(request, now_s=now_s, timeout_s=timeout_s)
 
     def _take(self, data: bytes) -> ObjectHead | Reply | None:
         if self._parser is None:

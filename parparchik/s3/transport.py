@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import trio
 
-from parparchik.errors import ConfigError
+from parparchik.errors import ConfigError, UpstreamError
 from parparchik.s3.addressing import Origin
 from parparchik.s3.body import BODY, ResponseBody
 from parparchik.s3.connect import connect
@@ -119,7 +119,7 @@ class Transport(httpx.AsyncBaseTransport):
         self,
         origin: Origin,
         request: bytes,
-        then: Callable[[Reply | httpx.TransportError | None], None],
+        then: Callable[[Reply | UpstreamError | httpx.TransportError | None], None],
         *,
         now_s: float,
         timeout_s: float,
@@ -133,7 +133,8 @@ class Transport(httpx.AsyncBaseTransport):
         connection = pool.acquire_nowait(now_s)
         if connection is None:
             return False
-        return Errand(pool, connection, self.reactor, then).begin(request, now_s + timeout_s)
+        errand = Errand(pool, connection, self.reactor, then)
+        return errand.begin(request, now_s=now_s, timeout_s=timeout_s)
 
     async def _exchange(
         self,

@@ -1,4 +1,5 @@
-"""Small requests to a server that keeps to a script, by a client with a reactor and without."""
+"""Small requests to a server that keeps to a script, by a client with a reactor and without, and
+without a task."""
 
 from __future__ import annotations
 
@@ -6,13 +7,17 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import trio
 import trio.testing
 
 from parparchik.config import S3Config
 from parparchik.content import Storing
+from parparchik.model import Unfinished
 from parparchik.s3 import Credentials, S3Client, S3Objects
+from parparchik.s3.pool import PoolStatistics
+from parparchik.s3.request import SMALL_BYTES
 from tests.s3 import sigv4_oracle as oracle
 from tests.s3.fake_s3 import QUICK, answer, open_objects
 from tests.s3.scripted import Peer, Script, ScriptedServer, Seen
@@ -31,21 +36,59 @@ BLOB = Storing(
 )
 
 
-class Running:
-    """Objects on a client, and with a connection that lies ready."""
+Way = Literal["reactor", "task", "soon"]
+"""Who waits for an answer: a task that sleeps until the reactor calls; a task by itself; nobody,
+where it can begin so, and a task for what is left."""
 
-    def __init__(self, client: S3Client, objects: S3Objects) -> None:
+Told = str | Unfinished[str]
+
+
+class Running:
+    """Objects on a client, and with a connection that lies ready once it has stored something."""
+
+    def __init__(self, client: S3Client, objects: S3Objects, way: Way = "reactor") -> None:
         self.client = client
         self.objects = objects
+        self._way = way
 
-    async def store(self, key: str = "k", data: bytes = DATA) -> str:
+    async def store(self, key: str = "k", data: bytes = DATA, storing: Storing = BLOB) -> str:
         with trio.fail_after(5):
-            return await self.objects.store(key, Sent(data), BLOB)
+            told = await self.soon(key, data, storing) if self._way == "soon" else None
+            if isinstance(told, Unfinished):
+                return await told.finish()
+            return told or await self.objects.store(key, Sent(data), storing)
+
+    async def soon(
+        self, key: str = "k", data: bytes = DATA, storing: Storing = BLOB
+    ) -> Told | None:
+        """None where it cannot begin so, for which there has to be a reason."""
+        told: list[Told] = []
+        done = trio.Event()
+
+        def then(outcome: Told) -> None:
+            told.append(outcome)
+            done.set()
+
+        if not self.objects.store_soon(key, data, storing, then):
+            assert not self.pool or not self.pool.idle or len(data) > SMALL_BYTES
+            return None
+        assert not told, "not before the event loop has turned"
+        with trio.fail_after(5):
+            await done.wait()
+        await trio.lowlevel.checkpoint()
+        [outcome] = told
+        return outcome
+
+    @property
+    def pool(self) -> PoolStatistics | None:
+        """None before anything was asked."""
+        pools = self.client.statistics().pools
+        return pools[0][1] if pools else None
 
     @property
     def open(self) -> int:
-        [(_, pool)] = self.client.statistics().pools
-        return pool.open
+        assert self.pool is not None
+        return self.pool.open
 
     @property
     def retries(self) -> int:
@@ -60,11 +103,11 @@ class Running:
 
 
 class Start:
-    """Makes clients: with their reactor, where it `runs`."""
+    """Makes clients that store in one `way`."""
 
-    def __init__(self, nursery: trio.Nursery, *, runs: bool) -> None:
+    def __init__(self, nursery: trio.Nursery, way: Way) -> None:
         self._nursery = nursery
-        self._runs = runs
+        self._way = way
         self._clients: list[S3Client] = []
 
     async def client(
@@ -72,15 +115,18 @@ class Start:
     ) -> S3Client:
         client = S3Client(config, now=now)
         self._clients.append(client)
-        if self._runs:
+        if self._way != "task":
             await self._nursery.start(client.run)
         return client
 
     async def __call__(self, server: ScriptedServer, config: S3Config = QUICK) -> Running:
         client = await self.client(config)
-        running = Running(client, open_objects(client, server))
+        running = self.on(client, open_objects(client, server))
         assert await running.store("first") == '"1"'  # opens a connection
         return running
+
+    def on(self, client: S3Client, objects: S3Objects) -> Running:
+        return Running(client, objects, self._way)
 
     def close(self) -> None:
         for client in self._clients:

@@ -49,7 +49,7 @@ class Line:
 
     async def probe(self) -> Probe:
         probe = self.probe_on(await self.connection())
-        assert probe.send(trio.current_time() + LATE_S)
+        assert probe.send(now_s=trio.current_time(), timeout_s=LATE_S)
         assert self.peer.recv(1000) == self.prepared.request
         return probe
 
@@ -88,7 +88,7 @@ async def test_one_that_cannot_be_sent_leaves_nothing(line: Line) -> None:
     connection = await line.connection()
     line.peer.close()
     probe = line.probe_on(connection)
-    assert not probe.send(trio.current_time() + LATE_S)
+    assert not probe.send(now_s=trio.current_time(), timeout_s=LATE_S)
     assert line.pool.statistics().open == 0
     assert not line.told
 

@@ -1,5 +1,5 @@
 """Small requests, which are one row of bytes: what S3 gets, what its answers come to, and what is
-left behind. With the reactor that most of them wait on, and without."""
+left behind. With the reactor that most of them wait on, without it, and without a task."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ async def test_what_reaches_s3(nursery: trio.Nursery, start: Start, key: str, si
     server: ScriptedServer = await nursery.start(serve, replying(lambda _: stored()))
     keys = Credentials("AKID", "secret", "token+/=")
     client = await start.client(now=lambda: NOW_S)
-    objects = client.objects(config_of(server), lambda: keys)
+    s3 = start.on(client, client.objects(config_of(server), lambda: keys))
     meta = ("x-amz-meta-who", " ü  and\tme ".encode().decode("latin-1"))
     controlled = ("cache-control", "max-age=60,  private")
     storing = replace(BLOB, headers=(*BLOB.headers, meta, controlled))
     data = bytes(size)
     for _ in range(2):  # the second over a connection that lies ready
-        assert await objects.store(key, Sent(data), storing) == '"1"'
+        assert await s3.store(key, data, storing) == '"1"'
     names = {name for name, _ in storing.headers} | {"content-type"}
     for seen in server.requests:
         assert (seen.method, seen.body) == ("PUT", data)
@@ -196,6 +196,7 @@ async def test_without_credentials_nothing_is_sent(nursery: trio.Nursery, start:
         raise NoCredentials("no source yields credentials")
 
     objects = s3.client.objects(config_of(server), none_at_hand)
+    assert not objects.store_soon("k", DATA, BLOB, lambda _: None)
     with pytest.raises(NoCredentials):
         await objects.store("k", Sent(DATA), BLOB)
     assert (len(server.requests), s3.open) == (1, 1)
