@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Lives as long as one run of the reactor. From `drain` on every answer is a connection's
-    last."""
+    """Lives as long as one run of the reactor. While `draining` every answer is a connection's
+    last; once `ended` there is no connection, and no task begins any more."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Pipeline:
         )
         self._holding = Holding(table, nursery)
         self.draining = False
+        self.ended = False
         self.queued: deque[Connection] = deque()
         self._table = table
         self._nursery = nursery
@@ -233,11 +234,14 @@ class Pipeline:
     ) -> None:
         """S3 has been asked without a task of ours. Called by who asked: nothing may be raised."""
         try:
-            if isinstance(outcome, Unfinished):
+            if isinstance(outcome, Unfinished) and not self.ended:
                 self._nursery.start_soon(self._await, connection, known, began_s, outcome.finish)
-            else:
-                request_id = known.request_id or self._answering.new_id()
+                return
+            request_id = known.request_id or self._answering.new_id()
+            if isinstance(outcome, Answer):
                 self._give(connection, known, outcome, request_id, began_s)
+            else:
+                self._gone(connection, known, request_id, began_s)
         except Exception:
             log.exception("connection failed")
             if isinstance(outcome, Answer) and outcome.content is not None:
@@ -275,7 +279,7 @@ class Pipeline:
         if connection.state is State.CLOSED:
             if answer.content is not None:
                 answer.content.close()
-            answering.gone(known).add(perf_counter() - began_s, connection.client, request_id)
+            self._gone(connection, known, request_id, began_s)
         else:
             answering.dates.tick()
             ends = known.ends or self.draining
@@ -292,7 +296,14 @@ class Pipeline:
                 due = Due(known, answer, request_id, after, began_s, b"")
                 self._give_once(connection, due)
             self._resume(connection)
-        answering.access.flush()
+            answering.access.flush()
+
+    def _gone(
+        self, connection: Connection, known: Understood, request_id: bytes, began_s: float
+    ) -> None:
+        record = self._answering.gone(known)
+        record.add(perf_counter() - began_s, connection.client, request_id)
+        self._answering.access.flush()
 
     def _give_once(self, connection: Connection, due: Due) -> None:
         known, answer, request_id, after, began_s, before = due

@@ -106,6 +106,7 @@ class Reactor:
 
     def close(self) -> None:
         """After the run."""
+        self._pipeline.ended = True
         self._table.close_all()
         self._counts.accept_pauses += self._acceptor.pauses
         self._table.epoll.close()

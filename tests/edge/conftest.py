@@ -14,7 +14,7 @@ from parparchik.access import AccessLog, RequestIds
 from parparchik.edge import Edge, Limits, holding
 from parparchik.metrics import Traffic
 from parparchik.model import Answer, Question, Request, Unfinished
-from tests.edge.deeds import Deeds
+from tests.edge.deeds import Deeds, PromptDeeds
 
 
 @dataclass
@@ -157,9 +157,11 @@ async def up() -> AsyncIterator[Running]:
         yield edge
 
 
-@pytest.fixture
-def mount() -> Deeds:
-    return Deeds()
+@pytest.fixture(params=[Deeds, PromptDeeds], ids=["in a task", "without"])
+def mount(request: pytest.FixtureRequest) -> Deeds:
+    made = request.param()
+    assert isinstance(made, Deeds)
+    return made
 
 
 @pytest.fixture

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple
+
+import outcome
 import trio
 
 from parparchik.errors import Forbidden
-from parparchik.model import Action, Answer, Request, Upload
+from parparchik.model import Action, Answer, Request, Unfinished, Upload, WholeUpload
 from tests.mounts import Blocks
+from tests.soon import soon
+
+Then = Callable[[Answer | Unfinished[Answer]], None]
 
 
 class Deeds:
@@ -42,6 +50,53 @@ class Deeds:
             return Answer(201, ((b"location", b"http://s3" + request.target),), kind="mount")
 
         return Action(do)
+
+
+class PromptDeeds(Deeds):
+    """The same without a task of the edge's, but for errors: a task raises them."""
+
+    def act(self, request: Request) -> Action | None:
+        action = super().act(request)
+        return None if action is None else Action(action.do, partial(self._soon, action.do))
+
+    def _soon(
+        self, do: Callable[[Upload], Awaitable[Answer]], upload: WholeUpload, then: Then
+    ) -> bool:
+        def tell(came: outcome.Outcome[Answer]) -> None:
+            async def finish() -> Answer:
+                return came.unwrap()
+
+            then(came.value if isinstance(came, outcome.Value) else Unfinished(finish))
+
+        soon(do, upload, then=tell)
+        return True
+
+
+class Kept(NamedTuple):
+    target: bytes
+    upload: WholeUpload
+    then: Then
+
+
+class KeptDeeds(Deeds):
+    """What is begun without a task is in `kept` until a test says what came of it. /m/declines
+    never is, and /m/fails raises; `done` has what a task did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Kept] = []
+
+    def act(self, request: Request) -> Action | None:
+        action = super().act(request)
+        return None if action is None else Action(action.do, partial(self._soon, request.target))
+
+    def _soon(self, target: bytes, upload: WholeUpload, then: Then) -> bool:
+        if target == b"/m/fails":
+            raise RuntimeError("boom")
+        if target == b"/m/declines":
+            return False
+        self.kept.append(Kept(target, upload, then))
+        return True
 
 
 def put(
