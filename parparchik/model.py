@@ -280,7 +280,8 @@ class WholeUpload(Upload, Protocol):
 
 Soon = Callable[[WholeUpload, Callable[[Answer | Unfinished[Answer]], None]], bool]
 """Do something without a task: where that can begin at once, the callback is called later, once,
-from the event loop; it must not raise. False: nothing was begun, and nothing is read."""
+from the event loop; it must not raise. False: nothing was begun, and nothing is read; nor where it
+raises."""
 
 
 class Action(NamedTuple):

@@ -14,7 +14,7 @@ from parparchik.dedup.migration import Migrated, Migration
 from parparchik.dedup.mount import DedupMount, Permissions
 from parparchik.dedup.opening import OpenedMetadata
 from parparchik.dedup.portable import BadExport, Exported, Importer, export
-from parparchik.dedup.putting import PutLimits
+from parparchik.dedup.put import PutLimits
 from parparchik.dedup.recent import Recent
 from parparchik.dedup.reports import CleanReport, ImportReport, Progress, VerifyReport
 from parparchik.dedup.spool import SpoolLimits

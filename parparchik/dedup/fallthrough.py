@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from parparchik.dedup.parting import Closing
-from parparchik.dedup.putting import Put
+from parparchik.dedup.put import Put
 from parparchik.dedup.receive import Expected
 from parparchik.dedup.soon import Then
 from parparchik.dedup.store import DedupStore, Opened

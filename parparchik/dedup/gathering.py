@@ -104,8 +104,11 @@ class Gathering:
         self._busy = True
         batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         deliver = partial(self._deliver, trio.lowlevel.current_trio_token(), batch)
-        # With nobody's context: what is done there is many's.
-        trio.lowlevel.start_thread_soon(partial(self._do, batch), deliver)
+        try:
+            # With nobody's context: what is done there is many's.
+            trio.lowlevel.start_thread_soon(partial(self._do, batch), deliver)
+        except RuntimeError as error:  # this process may have no more threads
+            deliver(outcome.Error(error))
 
     def _deliver(
         self,
@@ -113,7 +116,7 @@ class Gathering:
         batch: Sequence[Ticket],
         result: outcome.Outcome[None],
     ) -> None:
-        """In the thread."""
+        """In the thread, or where there is none."""
         with suppress(trio.RunFinishedError):  # nobody waits any more
             token.run_sync_soon(self._done, batch, result)
 

@@ -22,7 +22,7 @@ from parparchik.dedup.headers import accepts_gzip, api_key_of, expected_of, is_g
 from parparchik.dedup.listing import Listing
 from parparchik.dedup.parting import Closing
 from parparchik.dedup.paths import Place, parameter, parse
-from parparchik.dedup.putting import Put
+from parparchik.dedup.put import Put
 from parparchik.dedup.question import Asked
 from parparchik.dedup.recent import Recent, whole
 from parparchik.dedup.soon import Then

@@ -138,6 +138,10 @@ class OpenedMetadata:
         metadata = self._metadata
         return metadata.state() if isinstance(metadata, SqliteMetadata) else None
 
+    @property
+    def is_prompt(self) -> bool:
+        return self._metadata is not None and self._metadata.is_prompt
+
     async def get(self, path: str) -> File | None:
         return await self._ask("get", lambda metadata: metadata.get(path))
 

@@ -2,7 +2,8 @@
 
 Four ways lead there, by what the client announces and what S3 has:
 
-* What is small waits in memory until it is known what it is (`unclaimed`).
+* What is small waits in memory until it is known what it is (`unclaimed`), or, where it has come
+  whole, it need not wait, nor have a task (`soon`).
 * The digest is announced, and stored: the body is read for the sake of verifying it, and dropped.
 * Digest and size are announced: it goes on to S3 as it comes, and is stored only if it is what was
   announced.
@@ -14,7 +15,7 @@ In all of them `order` has the steps.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -22,46 +23,20 @@ import trio
 from parparchik.content import ObjectBytes
 from parparchik.dedup.blobs import storing_of
 from parparchik.dedup.claims import Claims
-from parparchik.dedup.compress import Bounds, Packer
+from parparchik.dedup.compress import Packer
 from parparchik.dedup.order import OnStep
-from parparchik.dedup.receive import NOTHING_EXPECTED, Body, Expected
+from parparchik.dedup.put import Put, PutLimits
+from parparchik.dedup.receive import Body
 from parparchik.dedup.soon import SoonPut, SoonPuts, Then
-from parparchik.dedup.spool import Spool, SpoolLimits, Spools
+from parparchik.dedup.spool import Spool, Spools
 from parparchik.dedup.statistics import Counters
 from parparchik.dedup.types import Blob, Claim, Metadata, Written
 from parparchik.dedup.unclaimed import Unclaimed
 from parparchik.dedup.writers import Writers
 from parparchik.errors import ClaimLost, Overloaded
-from parparchik.model import Unfinished, Upload
+from parparchik.model import Unfinished
 
 TRIES = 3  # of what others take for lost each time
-
-
-@dataclass(frozen=True, slots=True)
-class PutLimits:
-    """`level` is zlib's, 0 to 9, for what comes without gzip. `max_bodies` are taken at a time;
-    `max_large` of those that do not fit into a spool's memory go to S3 at a time from a spool, and
-    as many straight. A claim lives `claim_life_s` longer than who has it."""
-
-    bounds: Bounds = field(default_factory=Bounds)
-    spool: SpoolLimits = field(default_factory=SpoolLimits)
-    level: int = 6
-    max_bodies: int = 128
-    max_large: int = 4
-    max_waiting_writers: int = 256
-    claim_life_s: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """What a client wants. `gzip`: the body is. `imported` as for Metadata.put."""
-
-    path: str
-    version_s: int
-    upload: Upload
-    gzip: bool = False
-    expected: Expected = NOTHING_EXPECTED
-    imported: bool = False
 
 
 class Puts:
@@ -108,41 +83,58 @@ class Puts:
 
     def put_soon(self, put: Put, data: bytes, then: Then) -> bool:
         """The same of what is small, without a task: where that can begin at once, `then` is called
-        later, once, from the event loop, with what came of it, or with what remains to be done; it
-        must not raise. `data` is all that `put.upload` reads. False: nothing was begun. Raises what
-        is wrong with the body."""
+        later, once, from the event loop, with what came of it, or with what remains to be done
+        (which does not count as being taken until it goes on); it must not raise. `data` is all
+        that `put.upload` reads. False: nothing was begun. Raises what is wrong with the body or the
+        path: nothing was, either."""
         has_room = self.receiving < self._limits.max_bodies
-        if put.imported or not has_room or not self._is_small(put):
+        if put.imported or not (has_room and self._is_small(put) and self._metadata.is_prompt):
             return False
+        if not self._writers.acquire_nowait(put.path):
+            return False
+        begun = False
+        try:
+            begun = self._begin_soon(put, data, then)
+        finally:
+            if not begun:
+                self._writers.release(put.path)
+        return begun
+
+    def _begin_soon(self, put: Put, data: bytes, then: Then) -> bool:
+        """It is this one's turn at its path, and at its end another's."""
         body = self._body(put)
         stored = body.take_whole(data)
         if stored is None or not self.spools.hold(len(stored)):
             return False
-        if not self._writers.acquire_nowait(put.path):
-            self.spools.let_go(len(stored))
-            return False
 
-        def end(came: Written | Unfinished[Written] | None) -> None:
+        def let_go() -> None:
             self.receiving -= 1
             self.spools.let_go(len(stored))
+
+        def end(came: Written | Unfinished[Written]) -> None:
+            let_go()
             self._writers.release(put.path)
             if isinstance(came, Written):
                 self._count(came)
                 then(came)
-            elif came is not None:
+            else:
                 then(Unfinished(partial(self._counted, came.finish)))
 
         self.receiving += 1
-        again = partial(self._put, put)
+        again = partial(self._put, put, is_counted=True)
         soon = SoonPut(
             *(self._soon, put.path, put.version_s, body.packer, stored), again=again, then=end
         )
-        if not soon.begin():
-            end(None)
-            return False
-        self._counters.received_bytes += len(data)
-        self._on_step("put", "received")
-        return True
+        begun = False
+        try:
+            begun = soon.begin()
+        finally:
+            if not begun:
+                let_go()
+        if begun:
+            self._counters.received_bytes += len(data)
+            self._on_step("put", "received")
+        return begun
 
     async def _counted(self, work: Callable[[], Awaitable[Written]]) -> Written:
         self.receiving += 1
@@ -162,8 +154,8 @@ class Puts:
         limits = self._limits
         return Body(put.upload, put.expected, limits.bounds, gzip=put.gzip, level=limits.level)
 
-    async def _put(self, put: Put, claimed: bool) -> Written:
-        """`claimed`: what is small has to be, too."""
+    async def _put(self, put: Put, claimed: bool, *, is_counted: bool = False) -> Written:
+        """`claimed`: what is small has to be, too. `is_counted`: what is received was before."""
         body = self._body(put)
         is_small = self._is_small(put)
         if not is_small:
@@ -172,7 +164,7 @@ class Puts:
                 await self._drain(body)
                 return Written(there.version_s, done=False)
         spool = self.spools.spool(has_another_way=put.expected.is_whole)
-        reception = _Reception(put, body, spool)
+        reception = _Reception(put, body, spool, is_counted)
         try:
             if put.expected.digest and not is_small:
                 return await self._put_announced(reception)
@@ -268,7 +260,8 @@ class Puts:
             while piece := await body.read():
                 await reception.spool.write(piece)
         finally:
-            self._counters.received_bytes += body.packer.body_bytes
+            if not reception.is_counted:
+                self._counters.received_bytes += body.packer.body_bytes
         reception.is_spooled = True
         self._on_step("put", "received")
 
@@ -319,4 +312,5 @@ class _Reception:
     put: Put
     body: Body
     spool: Spool
+    is_counted: bool
     is_spooled: bool = False

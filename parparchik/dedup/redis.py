@@ -74,6 +74,10 @@ class RedisMetadata:
 
     # -- files ----------------------------------------------------------------------------------
 
+    @property
+    def is_prompt(self) -> bool:
+        return False
+
     async def get(self, path: str) -> File | None:
         check_path(path)
         found = await self._server.read(files.GET, path)

@@ -151,7 +151,10 @@ class SoonPut:
     def _end(self, outcome: Written | Unfinished[Written]) -> None:
         if self._key:
             self._puts.unclaimed.end(self._packer.digest, self)
-        self._then(outcome)
+        try:
+            self._then(outcome)
+        except Exception:  # it must not raise: here that would be taken for a step that failed
+            log.exception("who was told of a PUT failed")
 
     def _give_up(self, *, claimed: bool = False) -> None:
         self._end(Unfinished(partial(self._begin_anew, claimed=claimed)))
@@ -159,11 +162,22 @@ class SoonPut:
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, ParparchikError):
             log.error("a PUT without a task failed", exc_info=error)
-        is_lost = isinstance(error, ClaimLost)
-        self._puts.counters.claims_lost += is_lost
-        self._give_up(claimed=is_lost)
+        if isinstance(error, ClaimLost):
+            self._puts.counters.claims_lost += 1
+            self._give_up(claimed=True)
+        elif isinstance(error, ParparchikError):
+            self._end(Unfinished(partial(self._refuse, error)))
+        else:
+            self._give_up()
 
     # -- in a task --------------------------------------------------------------------------------
+
+    async def _refuse(self, error: ParparchikError) -> Written:
+        """A task that began anew would be told the same, and be kept as long by a database that
+        does not answer."""
+        if self._key:
+            await self._puts.unclaimed.discard(self._key)
+        raise error
 
     async def _begin_anew(self, *, claimed: bool = False) -> Written:
         if self._key:

@@ -67,6 +67,10 @@ class SqliteMetadata:
         """As `recent.Watched` has it."""
         return self._changes.state()
 
+    @property
+    def is_prompt(self) -> bool:
+        return True
+
     async def get(self, path: str) -> File | None:
         check_path(path)
         return await self._readers.ask(partial(files.get, path=path))

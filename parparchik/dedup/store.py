@@ -21,7 +21,8 @@ from parparchik.content import Download, NotModified, ObjectBytes
 from parparchik.dedup.blobs import is_of
 from parparchik.dedup.order import OnStep, ignore_step
 from parparchik.dedup.parting import Closing, Parting
-from parparchik.dedup.putting import Put, PutLimits, Puts
+from parparchik.dedup.put import Put, PutLimits
+from parparchik.dedup.putting import Puts
 from parparchik.dedup.reading import InflatedContent, StoredContent
 from parparchik.dedup.soon import Then
 from parparchik.dedup.statistics import Counters, StoreStatistics

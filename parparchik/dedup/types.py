@@ -89,6 +89,11 @@ class Metadata(Protocol):
     raised as Unavailable (nothing happened, or it is not known whether something did: then doing it
     again does no harm)."""
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether `look_soon` and `put_soon` may begin anything."""
+        ...
+
     async def get(self, path: str) -> File | None: ...
 
     async def look(self, path: str, digest: str, *, now_s: float) -> Sight:

@@ -16,7 +16,7 @@ import trio
 
 from parparchik.config import load
 from parparchik.dedup import FiletrackerServer
-from parparchik.dedup.putting import Put
+from parparchik.dedup.put import Put
 from parparchik.server import open_dedup
 from tests.cli.moto_buckets import Buckets, Command
 from tests.dedup.tracker import Tracker, tracking_server

@@ -14,7 +14,7 @@ import trio
 from parparchik.dedup.cleaner import Cleaner
 from parparchik.dedup.cleaning import CleanPolicy
 from parparchik.dedup.order import Operation
-from parparchik.dedup.putting import Put, PutLimits
+from parparchik.dedup.put import Put, PutLimits
 from parparchik.dedup.receive import NOTHING_EXPECTED, Expected
 from parparchik.dedup.spool import SpoolLimits
 from parparchik.dedup.store import DedupStore

@@ -10,8 +10,9 @@ import pytest
 
 from parparchik.dedup.types import Metadata
 from tests.dedup.bed import Bed
-from tests.dedup.metadata_scene import KEYS
+from tests.dedup.metadata_scene import KEYS, Way
 from tests.dedup.metadata_stores import STORES
+from tests.dedup.mount_scene import MountScene
 from tests.dedup.redis_process import RedisProcess, end_shared_redis
 from tests.dedup.redis_scene import Started
 
@@ -25,7 +26,9 @@ async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 @pytest.fixture(params=["in a task", "without"])
 def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is put goes in a task, and then without one, where that can be."""
-    monkeypatch.setattr(Bed, "is_soon", request.param == "without")
+    for way in (Bed, Way):
+        monkeypatch.setattr(way, "is_soon", request.param == "without")
+    monkeypatch.setattr(MountScene, "is_soon", request.param == "without")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -45,6 +45,7 @@ class FakeMetadata:
         self.dead: dict[str, int] = {}
         self.lost: set[str] = set()
         self.leader = ("", float("-inf"))
+        self.is_prompt = True
 
     # -- files ----------------------------------------------------------------------------------
 

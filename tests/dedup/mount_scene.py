@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 import trio
+import trio.testing
 
 from parparchik.config.model import AuthConfig
 from parparchik.dedup import DedupMount, DedupStore, Permissions, PutLimits
 from parparchik.dedup.mount import Store
 from parparchik.dedup.recent import Recent
 from parparchik.dedup.types import File
-from parparchik.model import Answer, Request
+from parparchik.model import Answer, Request, Unfinished
 from parparchik.routes import Authenticator, presented_key
 from tests.dedup.fake_metadata import FakeMetadata
 from tests.fakes_bytes import FakeBytes
@@ -46,8 +47,28 @@ class Watched:
         return await self._metadata.get(path)
 
 
+class Whole:
+    """`model.WholeUpload`: a body that has all come."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self.size_bytes = body.size_bytes
+
+    @property
+    def data(self) -> bytes:
+        self._body.asked_for = True
+        assert self._body.whole is not None
+        return self._body.whole
+
+    async def read(self) -> bytes:
+        return await self._body.read()
+
+
 class MountScene:
-    """`mount` at `path`, on `metadata` and `bucket`."""
+    """`mount` at `path`, on `metadata` and `bucket`. `is_soon`: it acts without a task, where it
+    can; `begun` counts these."""
+
+    is_soon = False
 
     def __init__(
         self,
@@ -57,11 +78,15 @@ class MountScene:
         reading: bool = True,
         writing: bool = True,
         memory_bytes: int = 0,
+        limits: PutLimits | None = None,
     ) -> None:
         self.path = path
+        self.begun = 0
         self.metadata = FakeMetadata()
         self.bucket = FakeBytes("dedup")
-        self.dedup = DedupStore(self.metadata, self.bucket, PutLimits(), now=lambda: NOW_S)
+        self.dedup = DedupStore(
+            self.metadata, self.bucket, limits or PutLimits(), now=lambda: NOW_S
+        )
         self.watched = Watched(self.metadata)
         self.recent = Recent(self.watched, memory_bytes, hit=self.dedup.count_hit)
         self.received: list[int] = []
@@ -102,7 +127,37 @@ class MountScene:
         key: str = "",
     ) -> Answer:
         upload = Body(body) if isinstance(body, bytes) else body
-        return await self.mount.act(self._request(method, target, fields, key), upload)
+        request = self._request(method, target, fields, key)
+        if self.is_soon and upload.whole is not None:
+            outcome = await self._act_soon(request, upload)
+            if outcome is not None:
+                return await outcome.finish() if isinstance(outcome, Unfinished) else outcome
+        return await self.mount.act(request, upload)
+
+    async def put_soon(
+        self, path: str, data: bytes, version_s: int = 100
+    ) -> Answer | Unfinished[Answer] | None:
+        """As far as that goes without a task; None where nothing was begun."""
+        request = self._request("PUT", file(path, version_s), None, "")
+        return await self._act_soon(request, Body(data))
+
+    async def _act_soon(self, request: Request, upload: Body) -> Answer | Unfinished[Answer] | None:
+        came: list[Answer | Unfinished[Answer]] = []
+        told = trio.Event()
+
+        def then(outcome: Answer | Unfinished[Answer]) -> None:
+            came.append(outcome)
+            told.set()
+
+        if not self.mount.act_soon(request, Whole(upload), then):
+            await trio.testing.wait_all_tasks_blocked()
+            assert came == []
+            return None
+        assert came == []  # later
+        self.begun += 1
+        await told.wait()
+        (outcome,) = came
+        return outcome
 
     def _request(
         self, method: str, target: str | bytes, fields: Fields | None, key: str
@@ -151,9 +206,15 @@ async def mounted(
     reading: bool = True,
     writing: bool = True,
     memory_bytes: int = 0,
+    limits: PutLimits | None = None,
 ) -> AsyncIterator[MountScene]:
     scene = MountScene(
-        path, api_keys=api_keys, reading=reading, writing=writing, memory_bytes=memory_bytes
+        path,
+        api_keys=api_keys,
+        reading=reading,
+        writing=writing,
+        memory_bytes=memory_bytes,
+        limits=limits,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(scene.dedup.run)

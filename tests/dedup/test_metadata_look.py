@@ -20,6 +20,8 @@ from tests.dedup.metadata_scene import (
     stored_at,
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 PLAIN = KEYS.plain(digest("x"))
 
 

@@ -25,6 +25,8 @@ from tests.dedup.metadata_scene import (
     stored_at,
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 async def refused(metadata: Metadata, blob: Blob, now: float = NOW) -> None:
     """Neither new nor old, imported or not; nothing is changed, and nothing is offered there."""

@@ -23,6 +23,8 @@ from tests.dedup.mount_scene import (
 )
 from tests.objects.scene import Body, header
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 DATA = b"the same words again and again " * 500
 
 

@@ -16,7 +16,7 @@ import trio
 from bench.stand_in import BucketSpec
 from parparchik.config import BucketConfig, Endpoint, S3Config
 from parparchik.dedup.compress import Bounds
-from parparchik.dedup.putting import Put, PutLimits
+from parparchik.dedup.put import Put, PutLimits
 from parparchik.dedup.receive import NOTHING_EXPECTED, Expected
 from parparchik.dedup.store import DedupStore
 from parparchik.model import Bucket

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parparchik.dedup.putting import PutLimits
+from parparchik.dedup.put import PutLimits
 from parparchik.dedup.receive import NOTHING_EXPECTED, Expected
 from parparchik.dedup.spool import SpoolLimits
 from parparchik.dedup.types import Blob, Claim, Sight, Written

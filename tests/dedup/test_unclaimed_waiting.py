@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from parparchik.dedup.putting import PutLimits
+from parparchik.dedup.put import PutLimits
 from parparchik.errors import Unavailable, UpstreamError, UpstreamTimeout
 from tests.dedup.bed import Bed, laid
 from tests.fakes_bytes import BytesAsked

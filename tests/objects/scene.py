@@ -97,6 +97,12 @@ class Body:
         self.read_bytes = 0
         self.asked_for = False
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it, unless its size is unknown or a lie, or reading it is special."""
+        data = b"".join(self._pieces)
+        return data if type(self) is Body and self.size_bytes == len(data) else None
+
     async def read(self) -> bytes:
         self.asked_for = True
         await trio.lowlevel.checkpoint()
