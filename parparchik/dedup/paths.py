@@ -8,7 +8,7 @@ nothing. Between the segments of a path there is exactly one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from parparchik.errors import BadTarget
@@ -19,8 +19,7 @@ _MOST_PARAMETERS = 100
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # a line feed ends a path of a list
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """`endpoint` is `files`, `list`, `version`, or what a client took for one. `path` has no slash
     at its ends; '' is the root. `query` is what stands behind the `?`, as it came."""
 

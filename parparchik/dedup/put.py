@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from parparchik.dedup.compress import Bounds
 from parparchik.dedup.receive import NOTHING_EXPECTED, Expected
@@ -25,8 +26,7 @@ class PutLimits:
     claim_life_s: float = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """What a client wants. `gzip`: the body is. `imported` as for Metadata.put."""
 
     path: str

@@ -61,7 +61,8 @@ class SoonPut:
     claimed. `then` is told once, from the event loop."""
 
     __slots__ = (
-        "_again", "_data", "_key", "_packer", "_path", "_puts", "_then", "_until_s", "_version_s",
+        "_again", "_data", "_digest", "_key", "_packer", "_path", "_puts", "_then", "_until_s",
+        "_version_s",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class SoonPut:
         self._path = path
         self._version_s = version_s
         self._packer = packer
+        self._digest = packer.digest
         self._data = data
         self._again = again
         self._then = then
@@ -90,9 +92,7 @@ class SoonPut:
         puts = self._puts
         now_s = puts.now()
         self._until_s = now_s + SIGHT_S
-        return puts.metadata.look_soon(
-            self._path, self._packer.digest, now_s=now_s, then=self._on_seen
-        )
+        return puts.metadata.look_soon(self._path, self._digest, now_s=now_s, then=self._on_seen)
 
     # -- called when a step is done: nothing may be raised ----------------------------------------
 
@@ -123,7 +123,7 @@ class SoonPut:
     # -- the steps --------------------------------------------------------------------------------
 
     def _seen(self, sight: Sight) -> None:
-        puts, digest = self._puts, self._packer.digest
+        puts, digest = self._puts, self._digest
         if sight.version_s is not None and sight.version_s > self._version_s:
             self._end(Written(sight.version_s, done=False))
         elif sight.blob is not None:
@@ -150,7 +150,7 @@ class SoonPut:
 
     def _end(self, outcome: Written | Unfinished[Written]) -> None:
         if self._key:
-            self._puts.unclaimed.end(self._packer.digest, self)
+            self._puts.unclaimed.end(self._digest, self)
         try:
             self._then(outcome)
         except Exception:  # it must not raise: here that would be taken for a step that failed
@@ -186,7 +186,7 @@ class SoonPut:
 
     async def _store_on(self, unfinished: Unfinished[str]) -> Written:
         """S3 has not just taken it."""
-        unclaimed, digest = self._puts.unclaimed, self._packer.digest
+        unclaimed, digest = self._puts.unclaimed, self._digest
         unclaimed.begin(digest, self)
         try:
             await unfinished.finish()

@@ -42,8 +42,9 @@ OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 LOCK_PAUSE_S = (0.0002, 0.0006)
 # How much of the wait others are let go first: one of them may have been stopped.
 LINE_SHARE = 0.5
-# Rows changed until what the WAL holds is brought to the database file: at 3 pages each 12 MiB.
-CHECKPOINT_AFTER = 1000
+# Rows changed until what the WAL holds is brought to the database file: at 3 pages each 48 MiB. A
+# page that many of them change is written there once.
+CHECKPOINT_AFTER = 4000
 # How long a checkpoint may wait for readers, and others for it. Then a part of it is done.
 CHECKPOINT_WAIT_S = 0.2
 
