@@ -65,7 +65,7 @@ class Server:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):  # who asks an S3 that was away again may do so half a minute later
+    with trio.fail_after(60):  # an S3 that was away is asked again after up to 15 s
         while not condition():  # noqa: ASYNC110  whoever changes it tells nobody
             await trio.sleep(0.01)
 
