@@ -182,3 +182,18 @@ async def serve(
 
     task_status.started(server)
     await trio.serve_listeners(handle, listeners)
+
+
+def in_turn(*replies: bytes, step: int = 0) -> Script:
+    """One after another, on whatever connection, the last again and again; an empty one closes the
+    connection."""
+    left = [*replies]
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            reply = left.pop(0) if len(left) > 1 else left[0]
+            if not reply:
+                return
+            await peer.send(reply, step=step)
+
+    return script

@@ -20,7 +20,7 @@ from parparchik.s3.pool import PoolStatistics
 from parparchik.s3.request import SMALL_BYTES
 from tests.s3 import sigv4_oracle as oracle
 from tests.s3.fake_s3 import QUICK, answer, open_objects
-from tests.s3.scripted import Peer, Script, ScriptedServer, Seen
+from tests.s3.scripted import Script, ScriptedServer, Seen, in_turn
 from tests.s3.uploads import Sent
 
 DATA = bytes(range(256)) * 16
@@ -138,18 +138,8 @@ def stored(more: Mapping[str, str] = MappingProxyType({}), body: bytes = b"") ->
 
 
 def scripted(*replies: bytes, step: int = 0) -> Script:
-    """The first request of all is answered plainly; those after it by `replies`, the last again and
-    again. An empty reply closes the connection."""
-    left = [stored(), *replies]
-
-    async def script(peer: Peer) -> None:
-        while await peer.request():
-            reply = left.pop(0) if len(left) > 1 else left[0]
-            if not reply:
-                return
-            await peer.send(reply, step=step)
-
-    return script
+    """The first request of all is answered plainly; those after it by `replies`, as `in_turn`."""
+    return in_turn(stored(), *replies, step=step)
 
 
 def signed_names(seen: Seen) -> set[str]:

@@ -21,7 +21,7 @@ from parparchik.model import ObjectHead, Unfinished
 from parparchik.s3 import S3Bucket, S3Client
 from parparchik.s3.prepared import Prepared, Shelf
 from tests.s3.fake_s3 import KEYS, OBJECT, QUICK, answer, config_of, error
-from tests.s3.scripted import Peer, Script, ScriptedServer, Seen, replying, serve
+from tests.s3.scripted import Peer, Script, ScriptedServer, Seen, in_turn, replying, serve
 
 PRESENT = ObjectHead(4, 1777975200, '"0123"')
 Told = ObjectHead | Unfinished[ObjectHead | None]
@@ -76,18 +76,8 @@ def present(more: Mapping[str, str] = MappingProxyType({})) -> bytes:
 
 
 def scripted(*replies: bytes, step: int = 0) -> Script:
-    """The first HEAD is answered in the plain way; those after it by `replies`, the last again and
-    again. An empty reply closes the connection."""
-    left = [present(), *replies]
-
-    async def script(peer: Peer) -> None:
-        while await peer.request():
-            reply = left.pop(0) if len(left) > 1 else left[0]
-            if not reply:
-                return
-            await peer.send(reply, step=step)
-
-    return script
+    """The first HEAD is answered in the plain way; those after it by `replies`, as `in_turn`."""
+    return in_turn(present(), *replies, step=step)
 
 
 @pytest.mark.parametrize("step", [0, 1, 7])
